@@ -9,7 +9,7 @@ FLAVOUR := $(subst $(space),-,$(strip $(if $(SAN),$(subst $(comma),-,$(SAN))) $(
 BUILD   := build$(if $(FLAVOUR),/$(FLAVOUR))
 
 PACKAGES := libhiredis libev libconfig libsystemd
-WARN    := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
+WARN    := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
 # Libraries are asked for only when something is compiled: `deps` may have to install them first.
 PC       = hiredis libconfig libsystemd
 FLAGS    = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSION)"' -DRPOPD_PREFIX='"$(PREFIX)"' $(WARN) $(if $(WERROR),-Werror) \
