@@ -1,8 +1,8 @@
 /* conf.h - the configuration: one table of settings, read from a libconfig file.
- * Runs on: any thread (a loaded configuration is const and may be shared). Never awaits. Units: seconds in the
- * file, milliseconds here (`_ms`). Errors: a list of lines `file:line: name: what, allowed`, all mistakes at once.
- * The table in conf_table.c is the only place that names a setting; --help-config, --print-config, conf/rpopd.conf
- * and the manual page print from it. */
+ * Runs on: any thread (a loaded configuration is const and may be shared). Never awaits. Units:
+ * seconds in the file, milliseconds here (`_ms`). Errors: a list of lines `file:line: name: what,
+ * allowed`, all mistakes at once. The table in conf_table.c is the only place that names a setting;
+ * --help-config, --print-config, conf/rpopd.conf and the manual page print from it. */
 #ifndef COMMON_CONF_H
 #define COMMON_CONF_H
 
@@ -15,7 +15,8 @@
 
 struct conf_redis {
     char *url, *username, *password_file;
-    char *password; /* what password_file or the systemd credential redis-password held; "" without */
+    char *
+        password; /* what password_file or the systemd credential redis-password held; "" without */
     int64_t connect_timeout_ms, command_timeout_ms;
     bool wait;
 };
@@ -47,14 +48,20 @@ struct conf_queue {
 };
 
 enum conf_log_level { CONF_LOG_DEBUG, CONF_LOG_INFO, CONF_LOG_WARNING, CONF_LOG_ERROR };
-enum conf_log_format { CONF_LOG_AUTO, CONF_LOG_TEXT, CONF_LOG_KEYVALUE, CONF_LOG_JOURNAL, CONF_LOG_JSON };
+enum conf_log_format {
+    CONF_LOG_AUTO,
+    CONF_LOG_TEXT,
+    CONF_LOG_KEYVALUE,
+    CONF_LOG_JOURNAL,
+    CONF_LOG_JSON
+};
 
 struct conf {
     char *file;        /* where it was read from */
     char *instance;    /* resolved: never empty */
     char *runtime_dir; /* resolved: never empty */
     struct conf_redis redis;
-    int workers;       /* resolved: at least 1 */
+    int workers; /* resolved: at least 1 */
     int concurrency;
     int64_t shutdown_timeout_ms, lease_ms;
     struct conf_queue *queues;
@@ -62,22 +69,30 @@ struct conf {
     enum conf_log_level log_level;
     enum conf_log_format log_format;
     char *admin_socket, *admin_http, *admin_token_file;
-    char **not_in_effect; /* names of settings in the file whose feature is not built yet, each once; NULL-terminated */
+    char **not_in_effect; /* names of settings in the file whose feature is not built yet, each
+                             once; NULL-terminated */
 };
 
-/* Reads and checks `path`. Gives the configuration in *ret_conf and returns 0; else -EINVAL (mistakes), -ENOENT,
- * -EACCES, -EIO ..., and every mistake was written to `errors` as a line. The text is read and checked by us before
- * libconfig sees it: 1.5 ends the process on an @include of a directory, wraps integers and lets an open comment
- * swallow the rest. */
+/* Reads and checks `path`. Gives the configuration in *ret_conf and returns 0; else -EINVAL
+ * (mistakes), -ENOENT, -EACCES, -EIO, -ENOMEM ..., and every mistake was written to `errors` as a
+ * line. The text is read and checked by us before libconfig sees it: 1.5 ends the process on an
+ * @include of a directory, wraps integers and lets an open comment swallow the rest. */
 int conf_load(const char *path, FILE *errors, struct conf **ret_conf);
+/* The same from memory, for tests: as far as the text goes. Nothing is taken from the environment
+ * or another file, so instance, runtime_dir and workers are as they were written, and there is no
+ * password. */
+int conf_load_text(const char *name, const char *text, size_t len, FILE *errors,
+                   struct conf **ret_conf);
 struct conf *conf_free(struct conf *c); /* takes; NULL or half-built is fine; returns NULL */
 
-void conf_print(const struct conf *c, FILE *out);    /* --print-config: what is in force, readable as a file again */
-void conf_print_help(FILE *out);                     /* --help-config: every setting, type, range, unit, default, text */
-void conf_print_sample(FILE *out);                   /* conf/rpopd.conf: everything commented out with its default */
-void conf_print_manual(FILE *out);                   /* the settings section of conf/rpopd.conf.5 */
+void conf_print(const struct conf *c,
+                FILE *out); /* --print-config: what is in force, readable as a file again */
+void conf_print_help(
+    FILE *out); /* --help-config: every setting, type, range, unit, default, text */
+void conf_print_sample(FILE *out); /* conf/rpopd.conf: everything commented out with its default */
+void conf_print_manual(FILE *out); /* the settings section of conf/rpopd.conf.5 */
 
 /* The handler types that exist are told to the table by name: "type is one of ...". */
-extern const char *const conf_handler_types[];       /* NULL-terminated */
+extern const char *const conf_handler_types[]; /* NULL-terminated */
 
 #endif

@@ -1,0 +1,344 @@
+/* The door to libconfig: what conf_scan has checked is parsed, walked along the table and put into
+ * the struct. */
+#include "common/conf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <libconfig.h>
+
+#include "common/conf_resolve.h"
+#include "common/conf_scan.h"
+#include "common/conf_source.h"
+#include "common/conf_table.h"
+#include "common/conf_value.h"
+
+#define PATH_MAX_BYTES 200
+#define ROWS_MAX 64
+
+struct load {
+    struct conf_source source;
+    struct conf *conf;
+    bool set_later[2][ROWS_MAX]; /* top rows, queue rows: set to something whose feature is not
+                                    built */
+};
+
+/* Where a group's settings go. */
+struct place {
+    const struct conf_rows *rows;
+    void *base;         /* the struct of the rows */
+    const char *prefix; /* for people: "" or "queues[2]." */
+    bool *set_later;
+    bool seen[ROWS_MAX];
+};
+
+static void complain(struct load *l, unsigned line, const struct place *p, const char *name,
+                     const char *sentence)
+{
+    char path[PATH_MAX_BYTES];
+    if (conf_scan_complained(&l->source, line))
+        return;
+    (void)snprintf(path, sizeof path, "%s%s", p->prefix, name);
+    conf_mistake(&l->source, line, path, "%s", sentence);
+}
+
+static unsigned line_of(const config_setting_t *s)
+{
+    return config_setting_source_line(s);
+}
+
+static struct conf_value value_of(const config_setting_t *s)
+{
+    switch (config_setting_type(s)) {
+    case CONFIG_TYPE_BOOL:
+        return (struct conf_value){.kind = CONF_A_BOOL, .boolean = config_setting_get_bool(s)};
+    case CONFIG_TYPE_INT:
+        return (struct conf_value){.kind = CONF_AN_INTEGER, .integer = config_setting_get_int(s)};
+    case CONFIG_TYPE_INT64:
+        return (struct conf_value){.kind = CONF_AN_INTEGER, .integer = config_setting_get_int64(s)};
+    case CONFIG_TYPE_FLOAT:
+        return (struct conf_value){.kind = CONF_A_FLOAT, .number = config_setting_get_float(s)};
+    case CONFIG_TYPE_STRING:
+        return (struct conf_value){.kind = CONF_A_STRING, .text = config_setting_get_string(s)};
+    case CONFIG_TYPE_GROUP:
+        return (struct conf_value){.kind = CONF_A_GROUP};
+    case CONFIG_TYPE_ARRAY:
+        return (struct conf_value){.kind = CONF_AN_ARRAY};
+    default:
+        return (struct conf_value){.kind = CONF_A_LIST};
+    }
+}
+
+static void load_queues(struct load *l, const struct place *p, const struct conf_row *row,
+                        const config_setting_t *s);
+
+/* Where the mistakes belong that are found after the walk. */
+static void note_line(struct load *l, const struct conf_row *row, unsigned line)
+{
+    if (!strcmp(row->name, "instance"))
+        l->source.instance_line = line;
+    else if (!strcmp(row->name, "runtime_dir"))
+        l->source.runtime_dir_line = line;
+    else if (!strcmp(row->name, "redis.password_file"))
+        l->source.password_file_line = line;
+}
+
+static void load_setting(struct load *l, struct place *p, const struct conf_row *row,
+                         const config_setting_t *s)
+{
+    struct err e;
+    size_t i = (size_t)(row - p->rows->row);
+    p->seen[i] = true;
+    if (row->type == CONF_QUEUES && config_setting_type(s) == CONFIG_TYPE_LIST) {
+        load_queues(l, p, row, s);
+        return;
+    }
+    int r = conf_value_put(row, p->base, value_of(s), &e);
+    if (r == -ENOMEM)
+        l->source.no_memory = true;
+    else if (r < 0)
+        complain(l, line_of(s), p, row->name, e.text);
+    else if ((row->flags & CONF_LATER) && !conf_value_is_default(row, p->base))
+        p->set_later[i] = true;
+    if (r == 0 && p->base == l->conf)
+        note_line(l, row, line_of(s));
+}
+
+static void unknown(struct load *l, const struct place *p, const char *name,
+                    const config_setting_t *s)
+{
+    char sentence[120], near[CONF_NEAR_MAX];
+    if (conf_row_near(p->rows, name, near))
+        (void)snprintf(sentence, sizeof sentence, "is no setting, did you mean `%s`", near);
+    else
+        (void)snprintf(sentence, sizeof sentence,
+                       "is no setting, allowed are those of rpopd.conf(5)");
+    complain(l, line_of(s), p, name, sentence);
+}
+
+/* `group`: "" or the name of the group with its dot, "redis." */
+static void load_group(struct load *l, struct place *p, const char *group,
+                       const config_setting_t *s)
+{
+    char name[PATH_MAX_BYTES];
+    for (int i = 0; i < config_setting_length(s); i++) {
+        const config_setting_t *child = config_setting_get_elem(s, (unsigned)i);
+        (void)snprintf(name, sizeof name, "%s%s", group, config_setting_name(child));
+        const struct conf_row *row = conf_row_find(p->rows, name);
+        if (row) {
+            load_setting(l, p, row, child);
+        } else if (!conf_row_is_group(p->rows, name)) {
+            unknown(l, p, name, child);
+        } else if (config_setting_type(child) != CONFIG_TYPE_GROUP) {
+            complain(l, line_of(child), p, name,
+                     "is a plain value, allowed is a group: { name = value; ... }");
+        } else {
+            strcat(name, ".");
+            load_group(l, p, name, child);
+        }
+    }
+}
+
+static void load_defaults(struct load *l, const struct conf_rows *rows, void *base)
+{
+    for (size_t i = 0; i < rows->n; i++)
+        if (conf_value_default(&rows->row[i], base) < 0)
+            l->source.no_memory = true;
+}
+
+static void check_required(struct load *l, const struct place *p, unsigned line)
+{
+    char sentence[CONF_ALLOWED_MAX + 40], allowed[CONF_ALLOWED_MAX];
+    for (size_t i = 0; i < p->rows->n; i++) {
+        const struct conf_row *row = &p->rows->row[i];
+        if (p->seen[i] || !(row->flags & CONF_REQUIRED))
+            continue;
+        (void)snprintf(sentence, sizeof sentence, "is missing, needed is %s",
+                       conf_row_allowed(row, allowed));
+        complain(l, line, p, row->name, sentence);
+    }
+}
+
+static void load_queue(struct load *l, struct conf_queue *q, size_t index,
+                       const config_setting_t *s)
+{
+    char prefix[40];
+    struct place place = {
+        .rows = &conf_queue_rows, .base = q, .prefix = prefix, .set_later = l->set_later[1]};
+    (void)snprintf(prefix, sizeof prefix, "queues[%zu].", index);
+    load_defaults(l, &conf_queue_rows, q);
+    load_group(l, &place, "", s);
+    check_required(l, &place, line_of(s));
+    for (size_t i = 0; q->name && i < index; i++)
+        if (l->conf->queues[i].name && !strcmp(l->conf->queues[i].name, q->name)) {
+            complain(l, line_of(s), &place, "name",
+                     "is the name of another queue too, allowed is one queue a list");
+            return;
+        }
+}
+
+static void load_queues(struct load *l, const struct place *p, const struct conf_row *row,
+                        const config_setting_t *s)
+{
+    char name[40], allowed[CONF_ALLOWED_MAX], sentence[CONF_ALLOWED_MAX + 60];
+    size_t n = (size_t)config_setting_length(s);
+    if (n < 1 || n > CONF_QUEUES_MAX) {
+        (void)snprintf(sentence, sizeof sentence, "has %zu groups, allowed is %s", n,
+                       conf_row_allowed(row, allowed));
+        complain(l, line_of(s), p, row->name, sentence);
+        return;
+    }
+    l->conf->queues = calloc(n, sizeof *l->conf->queues);
+    if (!l->conf->queues) {
+        l->source.no_memory = true;
+        return;
+    }
+    l->conf->nqueues = n;
+    for (size_t i = 0; i < n && !l->source.no_memory; i++) {
+        const config_setting_t *queue = config_setting_get_elem(s, (unsigned)i);
+        if (config_setting_type(queue) == CONFIG_TYPE_GROUP) {
+            load_queue(l, &l->conf->queues[i], i, queue);
+            continue;
+        }
+        (void)snprintf(name, sizeof name, "queues[%zu]", i);
+        complain(l, line_of(queue), p, name, "is no group, allowed is { name = \"queue\"; ... }");
+    }
+}
+
+static int name_later(struct load *l)
+{
+    static const struct {
+        const struct conf_rows *rows;
+        const char *prefix;
+    } kinds[] = {{&conf_top_rows, ""}, {&conf_queue_rows, "queues[]."}};
+    size_t n = 0;
+    char **names = calloc(conf_top_rows.n + conf_queue_rows.n + 1, sizeof *names);
+    l->conf->not_in_effect = names;
+    if (!names)
+        return -ENOMEM;
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < kinds[k].rows->n; i++) {
+            if (!l->set_later[k][i])
+                continue;
+            if (asprintf(&names[n], "%s%s", kinds[k].prefix, kinds[k].rows->row[i].name) < 0) {
+                names[n] = NULL;
+                return -ENOMEM;
+            }
+            n++;
+        }
+    return 0;
+}
+
+static void load_root(struct load *l, const config_setting_t *root)
+{
+    struct place place = {
+        .rows = &conf_top_rows, .base = l->conf, .prefix = "", .set_later = l->set_later[0]};
+    load_defaults(l, &conf_top_rows, l->conf);
+    if (l->source.no_memory)
+        return;
+    load_group(l, &place, "", root);
+    check_required(l, &place, 1);
+    if (!l->source.no_memory && name_later(l) < 0)
+        l->source.no_memory = true;
+}
+
+/* libconfig does not look at what malloc returned, and its scanner ends the process: see first that
+ * there is enough. */
+static bool memory_for(size_t len)
+{
+    void *reserve = malloc(64 * len + 65536);
+    free(reserve);
+    return reserve != NULL;
+}
+
+static void load_checked(struct load *l, const char *text)
+{
+    config_t file;
+    if (!memory_for(strlen(text))) {
+        l->source.no_memory = true;
+        return;
+    }
+    config_init(&file);
+    if (config_read_string(&file, text))
+        load_root(l, config_root_setting(&file));
+    else
+        conf_mistake(&l->source, (unsigned)config_error_line(&file), "", "libconfig says: %s",
+                     config_error_text(&file));
+    config_destroy(&file);
+}
+
+static void load_text(struct load *l, const char *text, size_t len)
+{
+    l->conf = calloc(1, sizeof *l->conf);
+    if (l->conf)
+        l->conf->file = strdup(l->source.file);
+    char *checked = l->conf && l->conf->file ? conf_scan(&l->source, text, len) : NULL;
+    if (checked)
+        load_checked(l, checked);
+    else if (!l->source.mistakes)
+        l->source.no_memory = true;
+    free(checked);
+}
+
+static int load_end(struct load *l, struct conf **ret_conf)
+{
+    int r = conf_source_end(&l->source);
+    if (r < 0)
+        l->conf = conf_free(l->conf);
+    else
+        *ret_conf = l->conf;
+    return r;
+}
+
+int conf_load_text(const char *name, const char *text, size_t len, FILE *errors,
+                   struct conf **ret_conf)
+{
+    struct load l = {.source = {.file = name, .errors = errors}};
+    load_text(&l, text, len);
+    return load_end(&l, ret_conf);
+}
+
+int conf_load(const char *path, FILE *errors, struct conf **ret_conf)
+{
+    struct load l = {.source = {.file = path, .errors = errors}};
+    struct err e;
+    char *text;
+    size_t len;
+    int r = conf_read(path, CONF_FILE_MAX, &text, &len, NULL, &e);
+    if (r < 0) {
+        (void)fprintf(errors, "%s: %s\n", path, e.text);
+        return r;
+    }
+    load_text(&l, text, len);
+    explicit_bzero(text, len); /* a url may hold a password */
+    free(text);
+    if (l.conf && l.conf->redis.url && !l.source.no_memory)
+        conf_resolve(l.conf, &l.source);
+    return load_end(&l, ret_conf);
+}
+
+static void free_rows(const struct conf_rows *rows, void *base)
+{
+    for (size_t i = 0; i < rows->n; i++)
+        if (rows->row[i].type == CONF_TEXT)
+            free(*(char **)((char *)base + rows->row[i].offset));
+}
+
+struct conf *conf_free(struct conf *c)
+{
+    if (!c)
+        return NULL;
+    for (size_t i = 0; i < c->nqueues; i++)
+        free_rows(&conf_queue_rows, &c->queues[i]);
+    free(c->queues);
+    for (char **name = c->not_in_effect; name && *name; name++)
+        free(*name);
+    free(c->not_in_effect);
+    if (c->redis.password)
+        explicit_bzero(c->redis.password, strlen(c->redis.password));
+    free(c->redis.password);
+    free_rows(&conf_top_rows, c);
+    free(c->file);
+    free(c);
+    return NULL;
+}

@@ -1,0 +1,226 @@
+#include "common/conf_table.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/conf_check.h"
+#include "common/text.h"
+
+#define SIZE(a) (sizeof(a) / sizeof *(a))
+#define TOP(field) offsetof(struct conf, field)
+#define QUEUE(field) offsetof(struct conf_queue, field)
+#define YEAR 31536000.0 /* seconds */
+
+const char *const conf_handler_types[] = {"sleep", "null", NULL};
+
+static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
+static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
+static const char *const deliveries[] = {"at-least-once", "at-most-once", NULL};
+
+static const struct conf_row top[] = {
+    {"instance", CONF_TEXT, TOP(instance), 0, 64, "\"\"", 0, NULL, conf_check_instance_or_empty,
+     "Name of this instance: 1 to 64 of A-Z a-z 0-9 . _ -. A name lives once on a database. Empty: "
+     "$RPOPD_INSTANCE, else the host name."},
+    {"runtime_dir", CONF_TEXT, TOP(runtime_dir), 0, 4000, "\"\"", 0, NULL, conf_check_directory,
+     "Directory of the lock and the crash note, an absolute path. Empty: $RUNTIME_DIRECTORY, else "
+     "$XDG_RUNTIME_DIR/rpopd, else /tmp/rpopd-<uid>."},
+    {"redis.url", CONF_TEXT, TOP(redis.url), 1, 4000, "\"redis://127.0.0.1:6379/0\"", 0, NULL,
+     conf_check_url,
+     "Address of the server: redis://[user[:password]@]host[:port][/database] or "
+     "unix:///path[?db=database]. TLS (rediss://) is not built in. A password belongs into "
+     "password_file."},
+    {"redis.username", CONF_TEXT, TOP(redis.username), 0, 255, "\"\"", 0, NULL, NULL,
+     "User of the server's access list. It counts before the one in the url. Empty: none."},
+    {"redis.password_file", CONF_TEXT, TOP(redis.password_file), 0, 4000, "\"\"", 0, NULL, NULL,
+     "File that holds the password and that nobody but its owner may read; one line end at its end "
+     "is dropped. "
+     "Empty: the systemd credential redis-password where there is one."},
+    {"redis.connect_timeout", CONF_SECONDS, TOP(redis.connect_timeout_ms), 0.1, 300, "5.0", 0, NULL,
+     NULL, "Time in which a connection must be made."},
+    {"redis.command_timeout", CONF_SECONDS, TOP(redis.command_timeout_ms), 0.1, 300, "5.0", 0, NULL,
+     NULL, "Time in which a command must be answered; after it the connection is made anew."},
+    {"redis.wait", CONF_BOOL, TOP(redis.wait), 0, 0, "true", 0, NULL, NULL,
+     "true: wait at start for a server that cannot be reached. false: exit with status 69."},
+    {"workers", CONF_COUNT, TOP(workers), 0, 1024, "1", CONF_LIVE, NULL, NULL,
+     "Worker threads, each with its own event loop. 0: one per CPU."},
+    {"concurrency", CONF_COUNT, TOP(concurrency), 1, 1000000, "100", CONF_LIVE, NULL, NULL,
+     "Jobs in flight in each worker."},
+    {"shutdown_timeout", CONF_SECONDS, TOP(shutdown_timeout_ms), 0, 86400, "25.0", CONF_LIVE, NULL,
+     NULL,
+     "Time that running jobs have to finish when the daemon stops. What runs then is given back."},
+    {"lease", CONF_SECONDS, TOP(lease_ms), 1, 3600, "15.0", 0, NULL, NULL,
+     "Time without a heartbeat after which an instance counts as gone and others take its jobs."},
+    {"queues", CONF_QUEUES, TOP(queues), 1, CONF_QUEUES_MAX, "( )", CONF_REQUIRED | CONF_LIVE, NULL,
+     NULL, "The lists that are consumed, a group each."},
+    {"log.level", CONF_CHOICE, TOP(log_level), 0, 0, "\"info\"", CONF_LIVE, levels, NULL,
+     "What is less urgent is not logged."},
+    {"log.format", CONF_CHOICE, TOP(log_format), 0, 0, "\"auto\"", CONF_LIVE, formats, NULL,
+     "auto: journal fields under systemd, text on a terminal, else key=value lines."},
+    {"admin.socket", CONF_TEXT, TOP(admin_socket), 0, 107, "\"\"", CONF_LATER, NULL,
+     conf_check_directory, "Path of the control socket. Empty: rpopd.sock in runtime_dir."},
+    {"admin.http", CONF_TEXT, TOP(admin_http), 0, 270, "\"\"", CONF_LATER, NULL, conf_check_http,
+     "Address and port that serve / /metrics /healthz /readyz, as in 127.0.0.1:9121. Empty: none."},
+    {"admin.token_file", CONF_TEXT, TOP(admin_token_file), 0, 4000, "\"\"", CONF_LATER, NULL, NULL,
+     "File that holds the token which a client of admin.http must show. Empty: none is asked for."},
+};
+
+static const struct conf_row queue[] = {
+    {"name", CONF_TEXT, QUEUE(name), 1, 4000, "\"queue\"", CONF_REQUIRED | CONF_LIVE, NULL,
+     conf_check_list, "Name of the list. It does not begin with rpopd: and comes once."},
+    {"handler.type", CONF_TEXT, QUEUE(handler.type), 1, 64, "\"sleep\"", CONF_REQUIRED | CONF_LIVE,
+     conf_handler_types, NULL,
+     "What is done with a job. sleep: the payload is a number of seconds to wait. null: nothing, "
+     "it is done at once."},
+    {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LATER | CONF_LIVE, NULL, NULL,
+     "Share among the queues of one priority."},
+    {"priority", CONF_COUNT, QUEUE(priority), -1000, 1000, "0", CONF_LATER | CONF_LIVE, NULL, NULL,
+     "A queue with a higher one is served first."},
+    {"concurrency", CONF_COUNT, QUEUE(concurrency), 0, 1000000, "0", CONF_LIVE, NULL, NULL,
+     "Jobs of this queue in flight in this instance. 0: no limit of its own."},
+    {"timeout", CONF_SECONDS, QUEUE(timeout_ms), 0, YEAR, "300.0", CONF_LATER | CONF_LIVE, NULL,
+     NULL, "Time a job may run; after it the try has failed. 0: no limit."},
+    {"attempts", CONF_COUNT, QUEUE(attempts), 1, 1000000, "10", CONF_LATER | CONF_LIVE, NULL, NULL,
+     "Tries in all, then the job goes to the dead letters."},
+    {"backoff.base", CONF_SECONDS, QUEUE(backoff_base_ms), 0, YEAR, "1.0", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "Delay after the first failed try."},
+    {"backoff.factor", CONF_FACTOR, QUEUE(backoff_factor), 1, 1000, "2.0", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "Each further delay is that many times the one before."},
+    {"backoff.max", CONF_SECONDS, QUEUE(backoff_max_ms), 0, YEAR, "3600.0", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "No delay is longer."},
+    {"backoff.jitter", CONF_FACTOR, QUEUE(backoff_jitter), 0, 1, "0.1", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "Part of a delay that is random."},
+    {"delivery", CONF_CHOICE, QUEUE(delivery), 0, 0, "\"at-least-once\"", CONF_LATER | CONF_LIVE,
+     deliveries, NULL,
+     "at-least-once: a job is kept until its outcome is settled. at-most-once: it is popped before "
+     "it runs."},
+    {"max_payload", CONF_BYTES, QUEUE(max_payload), 1, 536870912, "67108864", CONF_LIVE, NULL, NULL,
+     "Bytes of the largest payload; a larger one goes to the dead letters."},
+    {"max_recoveries", CONF_COUNT, QUEUE(max_recoveries), 1, 1000000, "3", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "Times that a job may bring the daemon down before it is put away."},
+    {"recoveries_to", CONF_TEXT, QUEUE(recoveries_to), 1, 4000, "\"dead\"", CONF_LATER | CONF_LIVE,
+     NULL, conf_check_list, "Where such a job goes: dead, or the name of a list."},
+    {"dead_max", CONF_COUNT, QUEUE(dead_max), 1, 10000000, "10000", CONF_LIVE, NULL, NULL,
+     "Dead letters that are kept; the oldest go first."},
+    {"dead_age", CONF_SECONDS, QUEUE(dead_age_ms), 1, 100 * YEAR, "15552000.0", CONF_LIVE, NULL,
+     NULL, "Time that a dead letter is kept."},
+    {"output_limit", CONF_BYTES, QUEUE(output_limit), 0, 16777216, "65536", CONF_LATER | CONF_LIVE,
+     NULL, NULL, "Bytes of a job's output that are kept as evidence."},
+    {"result.list", CONF_TEXT, QUEUE(result_list), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
+     conf_check_list_or_empty, "List that a result is pushed to. Empty: none."},
+    {"result.key_ttl", CONF_SECONDS, QUEUE(result_key_ttl_ms), 0, YEAR, "0.0",
+     CONF_LATER | CONF_LIVE, NULL, NULL,
+     "Time that a result is kept under a key of its own. 0: it is not."},
+    {"on_success", CONF_TEXT, QUEUE(on_success), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
+     conf_check_list_or_empty, "List that a job goes to when it is done. Empty: none."},
+    {"on_failure", CONF_TEXT, QUEUE(on_failure), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
+     conf_check_list_or_empty, "List that a job goes to when it is dead. Empty: none."},
+};
+
+const struct conf_rows conf_top_rows = {top, SIZE(top)};
+const struct conf_rows conf_queue_rows = {queue, SIZE(queue)};
+
+const struct conf_row *conf_row_find(const struct conf_rows *rows, const char *name)
+{
+    for (size_t i = 0; i < rows->n; i++)
+        if (!strcmp(rows->row[i].name, name))
+            return &rows->row[i];
+    return NULL;
+}
+
+bool conf_row_is_group(const struct conf_rows *rows, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i < rows->n; i++)
+        if (!strncmp(rows->row[i].name, name, n) && rows->row[i].name[n] == '.')
+            return true;
+    return false;
+}
+
+static const char *last_part(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+struct nearest {
+    const char *name;
+    unsigned distance; /* the first that is not near enough any more, then the least seen */
+    char *out;
+    bool found;
+};
+
+static void consider(struct nearest *n, const char *row, size_t len)
+{
+    char candidate[CONF_NEAR_MAX];
+    (void)snprintf(candidate, sizeof candidate, "%.*s", (int)len, row);
+    unsigned d = text_distance(n->name, candidate);
+    if (d >= n->distance)
+        return;
+    n->distance = d;
+    n->found = true;
+    memcpy(n->out, candidate, sizeof candidate);
+}
+
+bool conf_row_near(const struct conf_rows *rows, const char *name, char out[CONF_NEAR_MAX])
+{
+    struct nearest n = {.name = name, .distance = strlen(name) < 5 ? 2 : 3, .out = out};
+    for (size_t i = 0; i < rows->n; i++) {
+        const char *row = rows->row[i].name;
+        consider(&n, row, strlen(row));
+        consider(&n, row, strcspn(row, "."));
+    }
+    for (size_t i = 0; !n.found && i < rows->n; i++) /* the right name in the wrong group */
+        if (!strcmp(last_part(rows->row[i].name), last_part(name))) {
+            (void)snprintf(out, CONF_NEAR_MAX, "%s", rows->row[i].name);
+            return true;
+        }
+    return n.found;
+}
+
+static void list_words(const char *const *words, char *out, size_t size)
+{
+    size_t n = (size_t)snprintf(out, size, "one of ");
+    for (size_t i = 0; words[i] && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s\"%s\"", i ? ", " : "", words[i]);
+}
+
+const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_MAX])
+{
+    switch (row->type) {
+    case CONF_TEXT:
+        if (row->words)
+            list_words(row->words, out, CONF_ALLOWED_MAX);
+        else
+            (void)snprintf(out, CONF_ALLOWED_MAX, "text of %.0f to %.0f bytes in \"double quotes\"",
+                           row->min, row->max);
+        break;
+    case CONF_BOOL:
+        (void)snprintf(out, CONF_ALLOWED_MAX, "true or false");
+        break;
+    case CONF_COUNT:
+        (void)snprintf(out, CONF_ALLOWED_MAX, "a whole number from %.0f to %.0f", row->min,
+                       row->max);
+        break;
+    case CONF_BYTES:
+        (void)snprintf(out, CONF_ALLOWED_MAX, "a whole number of bytes from %.0f to %.0f", row->min,
+                       row->max);
+        break;
+    case CONF_SECONDS:
+        (void)snprintf(out, CONF_ALLOWED_MAX, "a number of seconds from %.10g to %.10g", row->min,
+                       row->max);
+        break;
+    case CONF_FACTOR:
+        (void)snprintf(out, CONF_ALLOWED_MAX, "a number from %.10g to %.10g", row->min, row->max);
+        break;
+    case CONF_CHOICE:
+        list_words(row->words, out, CONF_ALLOWED_MAX);
+        break;
+    case CONF_QUEUES:
+        (void)snprintf(out, CONF_ALLOWED_MAX,
+                       "a list of %.0f to %.0f groups: ( { name = \"queue\"; ... }, ... )",
+                       row->min, row->max);
+        break;
+    }
+    return out;
+}
