@@ -1,55 +1,199 @@
-# rpopd: `make help` lists the targets. Settings: PREFIX DESTDIR SAN=address,undefined|thread WERROR=1 CORO=ucontext CC CFLAGS
-PREFIX  ?= /usr
-CFLAGS  ?= -O2 -g
-VERSION := 0.1.0
-comma   := ,
-empty   :=
-space   := $(empty) $(empty)
-FLAVOUR := $(subst $(space),-,$(strip $(if $(SAN),$(subst $(comma),-,$(SAN))) $(CORO) $(FLAVOUR_SUFFIX)))
-BUILD   := build$(if $(FLAVOUR),/$(FLAVOUR))
+# rpopd: `make help` lists the targets. Settings: PREFIX SYSCONFDIR DESTDIR CC CFLAGS LDFLAGS WERROR=1 V=1 CORO=ucontext
+# SAN=address,undefined|thread FLAVOUR_SUFFIX (a build folder of its own) BUILD TEST_LIMIT FUZZ_SECONDS
 
-PACKAGES := libhiredis libev libconfig libsystemd
-WARN    := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings
-# Libraries are asked for only when something is compiled: `deps` may have to install them first.
-PC       = hiredis libconfig libsystemd
-FLAGS    = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSION)"' -DRPOPD_PREFIX='"$(PREFIX)"' $(WARN) $(if $(WERROR),-Werror) \
-           $(if $(findstring clang,$(CC)),-Wthread-safety) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -pthread -fPIC \
-           $(shell pkg-config --cflags $(PC)) $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer) $(if $(CORO),-DCORO_UCONTEXT) $(CFLAGS)
-LIBS     = $(shell pkg-config --libs $(PC)) -lev -lm -ldl
+# Debian packages: what building, the demo and the tests take, then what the further checks take.
+DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev libsystemd-dev libcmocka-dev \
+        redis-server redis-tools procps util-linux \
+        clang clang-tidy clang-format llvm libclang-rt-dev valgrind gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+        qemu-user mandoc python3 systemd
 
-MAINS    := daemon/main.c
-SRC      := $(filter-out $(MAINS),$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
-ASM      := $(sort $(wildcard worker/runtime/*.S))
-OBJ      := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
-LIB      := $(BUILD)/librpopd.a
-UNIT     := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
+.DEFAULT_GOAL := all
+OTHER_GOALS   := $(filter-out deps,$(MAKECMDGOALS))
 
-all: $(if $(wildcard daemon/main.c),$(BUILD)/rpopd) ## build the daemon
+ifneq ($(and $(filter deps,$(MAKECMDGOALS)),$(OTHER_GOALS)),)
+# `make deps demo`: the rest begins in a make of its own once everything is there, with -j too.
+$(OTHER_GOALS): after-deps
+	@:
+after-deps: deps
+	@$(MAKE) --no-print-directory $(OTHER_GOALS)
+.PHONY: after-deps $(OTHER_GOALS)
+else
 
-$(BUILD)/rpopd: $(BUILD)/daemon/main.o $(LIB)
-	$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
+PREFIX     ?= /usr
+SYSCONFDIR ?= /etc
+CFLAGS     ?= -O2 -g
+VERSION    := 0.1.0
+comma      := ,
+empty      :=
+space      := $(empty) $(empty)
+FLAVOUR    := $(subst $(space),-,$(strip $(subst $(comma),-,$(SAN)) $(CORO) $(FLAVOUR_SUFFIX)))
+BUILD      := build$(if $(FLAVOUR),/$(FLAVOUR))
+TEST_LIMIT ?= $(if $(SAN),600,180)# seconds for one test program
+
+Q   := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-4s %s\n' $1 $2)
+
+WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes \
+        -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Werror=implicit-function-declaration
+# Libraries are looked up once a run, and only when something is compiled: `deps` may have to install them first.
+PC        = hiredis libconfig libsystemd
+PC_CFLAGS = $(eval PC_CFLAGS := $(shell pkg-config --cflags $(PC)))$(PC_CFLAGS)
+PC_LIBS   = $(eval PC_LIBS := $(shell pkg-config --libs $(PC)))$(PC_LIBS)
+FLAGS     = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSION)"' -DRPOPD_PREFIX='"$(PREFIX)"' \
+            -DRPOPD_SYSCONFDIR='"$(SYSCONFDIR)"' $(WARN) $(if $(WERROR),-Werror) \
+            $(if $(findstring clang,$(CC)),-Wthread-safety) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -pthread -fPIC \
+            $(PC_CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+            $(if $(CORO),-DCORO_UCONTEXT) $(CFLAGS)
+LIBS      = $(PC_LIBS) -lev -lm -ldl
+
+SRC     := $(filter-out daemon/main.c,$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
+ASM     := $(sort $(wildcard worker/runtime/*.S))
+OBJ     := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
+LIB     := $(BUILD)/librpopd.a
+TESTLIB := $(BUILD)/libtest.a
+UNIT    := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tests/asyncio/test_*.c)))
+BENCH   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/bench_*.c)))
+C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/*.[ch] tests/*/*.[ch]))
+SHELL_TESTS := $(sort $(wildcard tests/e2e/test_*.sh))
+MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5))
+
+all: $(BUILD)/rpopd ## build the daemon: build/rpopd
+
+-include $(sort $(wildcard daemon/rules.mk tests/*/rules.mk))
+
+# Flags are a dependency too: a build folder never mixes objects of two kinds.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(FLAGS) $(LDFLAGS))' | cmp -s - $@ || \
+	  printf '%s\n' '$(subst ','\'',$(CC) $(FLAGS) $(LDFLAGS))' >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(FLAGS) -c -o $@ $<
+
+$(BUILD)/%.o: %.S $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,AS,$<)
+	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 
 $(LIB): $(OBJ)
+$(TESTLIB): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+$(LIB) $(TESTLIB):
 	@rm -f $@
-	$(AR) rcs $@ $(OBJ)
+	$(call say,AR,$@)
+	$(Q)$(AR) rcsD $@ $^
 
-$(BUILD)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -c -o $@ $<
+$(BUILD)/rpopd: $(BUILD)/daemon/main.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
 
-$(BUILD)/%.o: %.S
-	@mkdir -p $(@D)
-	$(CC) $(FLAGS) -c -o $@ $<
+# A test program may ask for link flags of its own in its first line: /* LDFLAGS: -Wl,--wrap=calloc */
+own_ldflags = $(shell sed -n '1s,^.*LDFLAGS: *\(.*[^ ]\) *\*/.*,\1,p' $1)
 
-$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(LIB)
-	$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(shell sed -n 's/^.*LDFLAGS: //p' tests/unit/$*.c) -lcmocka $(LIBS)
+$(UNIT) $(BENCH): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $< $(TESTLIB) $(LIB) $(LDFLAGS) $(call own_ldflags,tests/$*.c) -lcmocka $(LIBS)
 
-unit: $(UNIT) ## run the unit tests
-	@failed=0; for t in $(UNIT); do $$t || failed=1; done; exit $$failed
+demo: $(BUILD)/rpopd ## watch four jobs go from LPUSH to Done, in about 5 seconds
+	@RPOPD=$(BUILD)/rpopd sh conf/demo.sh demo
+
+run: $(BUILD)/rpopd ## the same daemon and Redis for your own redis-cli, until Ctrl-C
+	@RPOPD=$(BUILD)/rpopd sh conf/demo.sh run
+
+# Runs gates one after the other, each in a make of its own; all of them run, the failed ones are named at the end.
+# $1: make settings, $2: gates
+GATES = @failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
+        [ -z "$$failed" ] || { echo "$@: failed:$$failed"; exit 1; }; echo "$@: all passed:$(if $1, ($1)) $2"
+RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) sh tests/run.sh -t $(TEST_LIMIT)
+CONFORMANCE := $(if $(wildcard tests/asyncio/rules.mk),conformance)
+
+check: ## unit, conformance and end-to-end tests, then layers and docs
+	$(call GATES,,unit $(CONFORMANCE) e2e layers docs)
+
+unit: $(UNIT) ## unit tests: a cmocka program a module
+	@$(RUN_TESTS) unit $(UNIT)
+
+e2e: $(BUILD)/rpopd $(E2E) ## tests of the built daemon against a redis-server of their own
+	@$(RUN_TESTS) e2e $(E2E) $(if $(SAN),,$(SHELL_TESTS))
+
+SANITIZER_OPTIONS := ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+                     TSAN_OPTIONS=second_deadlock_stack=1
+
+asan: ## unit, conformance and e2e tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(call GATES,$(SANITIZER_OPTIONS) SAN=address$(comma)undefined,unit $(CONFORMANCE) e2e)
+
+tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 coroutines)
+	$(call GATES,$(SANITIZER_OPTIONS) CC=clang SAN=thread,unit $(CONFORMANCE) e2e)
+
+valgrind: $(UNIT) ## unit tests under valgrind's memcheck
+	@$(RUN_TESTS) -x 'valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect,possible' \
+	  -m 10 valgrind $(UNIT)
+
+bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, memory
+	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
+
+tidy: $(BUILD)/rpopd ## clang-tidy over common, worker, daemon
+	@printf '%s\n' $(SRC) daemon/main.c | xargs -P $$(nproc) -n 4 sh -c \
+	  'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP -Werror,$(subst ','"'"',$(FLAGS))) 2>/dev/null' tidy
+
+format: ## lay out the code (clang-format)
+	@clang-format -i $(C_FILES)
+
+format-check: ## fail where `make format` would change something
+	@clang-format --dry-run -Werror $(C_FILES)
+
+layers: ## fail on an include that looks up, and on a second door to a library
+	@sh tests/layers.sh
+
+docs: $(BUILD)/rpopd ## fail on a manual page or README that does not hold
+	@RPOPD=$(BUILD)/rpopd sh tests/docs.sh $(MANUALS)
+
+SBIN    := $(PREFIX)/sbin
+UNITDIR := $(PREFIX)/lib/systemd/system
+MAN     := $(PREFIX)/share/man
+ETC     := $(SYSCONFDIR)/rpopd
+
+install: $(BUILD)/rpopd ## install daemon, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
+	install -d $(addprefix $(DESTDIR),$(SBIN) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
+	  $(MAN)/man5 $(MAN)/man8)
+	install -m 755 $(BUILD)/rpopd $(DESTDIR)$(SBIN)/rpopd
+	test -e $(DESTDIR)$(ETC)/rpopd.conf || install -m 644 conf/rpopd.conf $(DESTDIR)$(ETC)/rpopd.conf
+	for u in rpopd.service rpopd@.service; do \
+	  sed -e 's,@SBIN@,$(SBIN),g' -e 's,@ETC@,$(ETC),g' systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u && \
+	  chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
+	install -m 644 systemd/rpopd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/rpopd.conf
+	install -m 644 systemd/rpopd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/rpopd.conf
+	install -m 644 daemon/rpopd.8 $(DESTDIR)$(MAN)/man8/rpopd.8
+	install -m 644 conf/rpopd.conf.5 $(DESTDIR)$(MAN)/man5/rpopd.conf.5
+	@$(if $(DESTDIR),:,echo; echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now rpopd')
+
+uninstall: ## remove what install put there, but not the configuration
+	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
+	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man8/rpopd.8 $(MAN)/man5/rpopd.conf.5)
 
 clean: ## remove build/
 	rm -rf build
 
--include $(shell find build -name '*.d' 2>/dev/null)
-.PHONY: all unit clean
+help: ## list the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort -u | \
+	  awk -F '\t' '{ printf "  %-13s %s\n", $$1, $$2 }'
+
+-include $(shell find $(addprefix $(BUILD)/,common worker daemon tests) -name '*.d' 2>/dev/null)
+FORCE:
+.PHONY: all asan bench check clean demo docs e2e format format-check help install layers run tidy tsan uninstall unit valgrind FORCE
 .SECONDARY:
+.DELETE_ON_ERROR:
+endif
+
+deps: ## install the Debian packages that are missing (apt-get, with sudo when not root)
+	@missing=; for p in $(DEPS); do case $$(dpkg-query -W -f '$${db:Status-Status}' "$$p" 2>/dev/null) in \
+	    installed*) ;; *) missing="$$missing $$p" ;; esac; done; \
+	if [ -z "$$missing" ]; then echo 'deps: all there'; exit 0; fi; \
+	echo "deps: installing$$missing"; \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
+	for p in apt-get $$sudo; do command -v $$p >/dev/null || \
+	  { echo "deps: no $$p here; install the packages above by other means"; exit 1; }; done; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -q </dev/null && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing </dev/null
+.PHONY: deps
