@@ -1,0 +1,70 @@
+#include "worker/runtime/context.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct binding {
+    const struct context_var *var;
+    void *value;
+};
+
+struct context {
+    atomic_uint refs;
+    size_t count;
+    struct binding bindings[];
+};
+
+static _Thread_local struct context *current; /* holds a reference */
+
+void *context_get(const struct context_var *v)
+{
+    for (size_t i = 0; current && i < current->count; i++)
+        if (current->bindings[i].var == v)
+            return current->bindings[i].value;
+    return v->fallback;
+}
+
+int context_set(const struct context_var *v, void *value)
+{
+    size_t count = current ? current->count : 0, at = 0;
+    while (at < count && current->bindings[at].var != v)
+        at++;
+    size_t grown = at == count ? count + 1 : count;
+    struct context *c = malloc(sizeof *c + grown * sizeof c->bindings[0]);
+    if (!c)
+        return -ENOMEM;
+    atomic_init(&c->refs, 1);
+    c->count = grown;
+    if (count)
+        memcpy(c->bindings, current->bindings, count * sizeof c->bindings[0]);
+    c->bindings[at] = (struct binding){.var = v, .value = value};
+    context_unref(context_swap(c));
+    return 0;
+}
+
+struct context *context_copy(void)
+{
+    return context_ref(current);
+}
+
+struct context *context_ref(struct context *c)
+{
+    if (c)
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void context_unref(struct context *c)
+{
+    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+        free(c);
+}
+
+struct context *context_swap(struct context *c)
+{
+    struct context *before = current;
+    current = c;
+    return before;
+}

@@ -1,0 +1,141 @@
+#include "worker/runtime/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/callout.h"
+
+struct error {
+    atomic_uint refs;
+    int code;
+    struct error *cause;
+    char text[];
+};
+
+static const struct {
+    int code;
+    const char *kind, *sentence;
+} table[] = {
+    {-ECANCELED, "CancelledError", ""},
+    {-ETIMEDOUT, "TimeoutError", ""},
+    {-EINVAL, "ValueError", "Invalid argument"},
+    {-ENOMEM, "MemoryError", "no memory"},
+    {-ECONNREFUSED, "ConnectionRefusedError", "Connection refused"},
+    {ERROR_INVALID_STATE, "InvalidStateError", "invalid state"},
+    {ERROR_RUNTIME, "RuntimeError", ""},
+    {ERROR_TYPE, "TypeError", ""},
+    {ERROR_ZERO_DIVISION, "ZeroDivisionError", "division by zero"},
+    {ERROR_QUEUE_EMPTY, "QueueEmpty", ""},
+    {ERROR_QUEUE_FULL, "QueueFull", ""},
+    {ERROR_BROKEN_POOL, "BrokenProcessPool", ""},
+    {ERROR_INTERRUPT, "KeyboardInterrupt", ""},
+    {ERROR_CLOSED, "RuntimeError", "Event loop is closed"},
+    {ERROR_RUNNING, "RuntimeError", "This event loop is already running"},
+    {ERROR_OTHER_RUNNING, "RuntimeError",
+     "Cannot run the event loop while another loop is running"},
+    {ERROR_CLOSE_RUNNING, "RuntimeError", "Cannot close a running event loop"},
+    {ERROR_STOPPED, "RuntimeError", "Event loop stopped before Future completed."},
+    {ERROR_NO_LOOP, "RuntimeError", "no running event loop"},
+    {ERROR_NESTED_RUN, "RuntimeError", "run() cannot be called from a running event loop"},
+    {ERROR_EXECUTOR_SHUTDOWN, "RuntimeError", "Executor shutdown has been called"},
+    {ERROR_NOT_LOCKED, "RuntimeError", "Lock is not acquired."},
+    {ERROR_REUSED, "RuntimeError", "cannot reuse already awaited coroutine"},
+    {ERROR_OTHER_LOOP, "RuntimeError", "the future is attached to a different loop"},
+    {ERROR_AWAITS_ITSELF, "RuntimeError", "Task cannot await on itself"},
+    {ERROR_NO_TASK, "RuntimeError", "await outside of a task"},
+};
+
+const char *error_kind(int code)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].code == code)
+            return table[i].kind;
+    return "OSError";
+}
+
+const char *error_sentence(int code)
+{
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        if (table[i].code == code)
+            return table[i].sentence;
+    const char *text = code < 0 && code > -4096 ? strerrordesc_np(-code) : NULL;
+    return text ? text : "unknown error";
+}
+
+int error_set(struct err *e, int code)
+{
+    return err_set(e, code, "%s", error_sentence(code));
+}
+
+struct error *error_new(int code, const char *text, struct error *cause)
+{
+    size_t len = strlen(text);
+    struct error *x = malloc(sizeof *x + len + 1);
+    if (!x) {
+        error_unref(cause);
+        errno = ENOMEM;
+        return NULL;
+    }
+    atomic_init(&x->refs, 1);
+    x->code = code;
+    x->cause = cause;
+    memcpy(x->text, text, len + 1);
+    return x;
+}
+
+struct error *error_ref(struct error *x)
+{
+    if (x)
+        atomic_fetch_add_explicit(&x->refs, 1, memory_order_relaxed);
+    return x;
+}
+
+void error_unref(struct error *x)
+{
+    while (x && atomic_fetch_sub_explicit(&x->refs, 1, memory_order_acq_rel) == 1) {
+        struct error *cause = x->cause;
+        free(x);
+        x = cause;
+    }
+}
+
+int error_code(const struct error *x)
+{
+    return x ? x->code : 0;
+}
+
+const char *error_text(const struct error *x)
+{
+    return x ? x->text : "";
+}
+
+const struct error *error_cause(const struct error *x)
+{
+    return x ? x->cause : NULL;
+}
+
+struct fatal {
+    const char *fmt;
+    va_list ap;
+};
+
+static void print_fatal(void *arg)
+{
+    struct fatal *f = arg;
+    char text[512];
+    (void)vsnprintf(text, sizeof text, f->fmt, f->ap);
+    (void)fprintf(stderr, "fatal: %s\n", text);
+}
+
+void error_fatal(const char *fmt, ...)
+{
+    struct fatal f = {.fmt = fmt};
+    va_start(f.ap, fmt);
+    callout(print_fatal, &f);
+    va_end(f.ap);
+    abort();
+}

@@ -1,0 +1,159 @@
+/* internal.h - what the files of the runtime share, and nobody else includes: the layouts of loop,
+ * handle, future and task, and the steps between them. Runs on: the loop's thread, where nothing
+ * else is said.
+ *
+ * Everything that can be in the ready queue is a `loop_item`, embedded in what it belongs to, so
+ * that queueing allocates nothing: a task's next turn, a handle, a done callback, a sleeper's
+ * alarm, a job. */
+#ifndef RUNTIME_INTERNAL_H
+#define RUNTIME_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include <ev.h>
+
+#include "worker/runtime/context.h"
+#include "worker/runtime/coro.h"
+#include "worker/runtime/future.h"
+#include "worker/runtime/loop.h"
+#include "worker/runtime/recycle.h"
+#include "worker/runtime/task.h"
+#include "worker/runtime/timer.h"
+
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
+struct queue {
+    struct loop_item *head, *tail;
+};
+
+static inline void queue_push(struct queue *q, struct loop_item *i)
+{
+    i->next = NULL;
+    if (q->head)
+        q->tail->next = i;
+    else
+        q->head = i;
+    q->tail = i;
+}
+
+static inline struct loop_item *queue_pop(struct queue *q)
+{
+    struct loop_item *i = q->head;
+    if (i)
+        q->head = i->next;
+    return i;
+}
+
+enum future_state { FUTURE_PENDING, FUTURE_FINISHED, FUTURE_FAILED, FUTURE_CANCELLED };
+
+/* What kinds of future differ in; NULL pointers: as a plain future. */
+struct future_kind {
+    const char *lost_error; /* "Task exception was never retrieved" ... */
+    bool (*cancel)(struct future *f);
+    void (*end)(struct future *f); /* the last reference has gone: frees the object around it */
+    bool completes_itself;         /* set_result and set_error are refused */
+};
+
+struct future {
+    unsigned refs;
+    unsigned char state; /* enum future_state */
+    bool looked_at;      /* its error, if it has one, needs no report */
+    int code;            /* why it failed */
+    struct loop *loop;   /* held */
+    const struct future_kind *kind;
+    union {
+        void *result;
+        struct error *error; /* NULL: no memory was left for it */
+    };
+    void (*free_result)(void *result);
+    struct queue callbacks; /* done callbacks and waiting tasks, in order of registration */
+};
+
+struct task {
+    struct future future;   /* first */
+    struct loop_item turn;  /* in the ready queue, or among the callbacks of what it waits for */
+    struct future *waiting; /* borrowed from the await in progress */
+    struct sleep *sleep;    /* likewise */
+    struct coro_ctx ctx;
+    coro_fn fn;
+    void *arg;
+    char *name;               /* owned; NULL: made from ctx.id when somebody asks */
+    struct task *prev, *next; /* unfinished tasks of the loop */
+    struct context *context;
+    /* Once, on the loop's stack, outcome in the loop's `end`; ERROR_CLOSED where the loop drops it.
+     */
+    void (*ended)(struct task *t, void *arg);
+    void *ended_arg;
+    unsigned cancel_requests;
+    bool must_cancel, thrown, no_destroy_report;
+};
+
+struct handle {
+    struct timer timer; /* its item is the handle's */
+    unsigned refs;
+    bool cancelled;
+    loop_fn fn;
+    void *arg;
+    struct loop *loop; /* held */
+    struct context *context;
+};
+
+struct loop {
+    /* touched by every turn */
+    struct queue ready;
+    struct task *current;
+    struct loop_item *last; /* of the iteration that runs */
+    bool stopping, raised;
+    int interrupt;   /* the code with which the run returns at once; 0: none */
+    unsigned budget; /* callbacks until the next look at I/O */
+    int64_t tick;    /* the coarse clock at the last look */
+    struct timers timers;
+    struct recycle tasks, handles, callbacks, futures;
+    struct stack_pool *stacks;
+    uint64_t next_id;
+    struct task *first_task, *last_task;
+    struct { /* how the task that ended last did */
+        int code;
+        void *result;
+        struct err err;
+    } end;
+    struct err raise;
+    loop_exception_fn on_exception;
+    void *on_exception_arg;
+    struct loop_part *parts;
+    unsigned long objects; /* futures alive: together they hold one reference */
+    struct ev_loop *ev;
+    ev_io wake;
+    ev_timer alarm;
+    int wake_fd; /* eventfd; open until the loop's last reference */
+    atomic_bool running, closed;
+    atomic_uint refs;
+    /* touched by other threads: a cache line of its own */
+    _Alignas(64) _Atomic(struct loop_item *) inbox; /* newest first; INBOX_CLOSED at the end */
+    atomic_bool sleeping; /* whoever takes it back to false wakes the loop */
+};
+
+/* loop.c */
+void loop_hold(struct loop *l);    /* for an object that points to it */
+void loop_release(struct loop *l); /* may be the end of it */
+void loop_check_thread(const struct loop *l, const char *who);
+/* poll.c: libev */
+int poll_open(struct loop *l);
+void poll_close(struct loop *l);
+void poll_now(struct loop *l);  /* what is there, without waiting */
+void poll_wait(struct loop *l); /* until something happens or the first timer is due */
+void poll_wake(struct loop *l); /* any thread */
+/* inbox.c */
+bool inbox_take(struct loop *l);  /* moves what other threads handed over to the ready queue */
+void inbox_close(struct loop *l); /* drops what came too late; from now on ERROR_CLOSED */
+/* future.c */
+void future_init(struct future *f, struct loop *l, const struct future_kind *kind);
+void future_finish(struct future *f, enum future_state state, int code, void *value);
+void future_deinit(struct future *f); /* reports, frees what it holds; not the object */
+bool future_unlink(struct future *f, struct loop_item *i);
+/* task.c */
+void task_drop_all(struct loop *l); /* the loop's references, at its close */
+int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct task **ret_task);
+void task_wait(struct task *t); /* gives up control until its turn is queued and comes */
+
+#endif
