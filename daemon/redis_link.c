@@ -1,0 +1,466 @@
+#include "daemon/redis_link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "daemon/redis_socket.h"
+
+#define BACKOFF_FIRST_MS 50
+#define BACKOFF_MAX_MS 5000
+
+static const char *const names[LINK_STATES] = {
+    [LINK_IDLE] = "idle",
+    [LINK_RESOLVING] = "resolving",
+    [LINK_CONNECTING] = "connecting",
+    [LINK_GREETING] = "greeting",
+    [LINK_UP] = "up",
+    [LINK_DOWN] = "down",
+};
+
+static const unsigned allowed[LINK_STATES] = {
+    [LINK_IDLE] = 1u << LINK_RESOLVING | 1u << LINK_DOWN,
+    [LINK_RESOLVING] = 1u << LINK_CONNECTING | 1u << LINK_DOWN,
+    [LINK_CONNECTING] = 1u << LINK_GREETING | 1u << LINK_DOWN,
+    [LINK_GREETING] = 1u << LINK_UP | 1u << LINK_DOWN,
+    [LINK_UP] = 1u << LINK_DOWN,
+    [LINK_DOWN] = 1u << LINK_RESOLVING | 1u << LINK_DOWN,
+};
+
+static void move(struct redis_link *l, enum link_state to)
+{
+    assert(allowed[l->state] & 1u << to);
+    log_debug("redis-link", "link=%s from=%s to=%s", l->name, names[l->state], names[to]);
+    l->state = to;
+}
+
+/* The timer: the beginning of a connection, the end of a step, the deadline of an answer
+ * -------------------- */
+
+void redis_link_timer(struct redis_link *l, int64_t at_ms)
+{
+    struct ev_loop *loop = l->server->loop;
+    l->timer_ms = at_ms;
+    ev_timer_stop(loop, &l->timer);
+    if (at_ms == INT64_MAX)
+        return;
+    int64_t in_ms = at_ms - clock_now_ms();
+    ev_timer_set(&l->timer, in_ms > 0 ? (double)in_ms / 1000.0 : 0.0, 0.0);
+    ev_timer_start(loop, &l->timer);
+}
+
+/* Full jitter: anything up to a bound that doubles, so that many daemons do not come back at once.
+ */
+static int64_t backoff_ms(unsigned failures)
+{
+    uint32_t random = 0;
+    int64_t bound = failures < 8 ? (int64_t)BACKOFF_FIRST_MS << failures : BACKOFF_MAX_MS;
+    if (bound > BACKOFF_MAX_MS)
+        bound = BACKOFF_MAX_MS;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = (uint32_t)clock_now_ns();
+    return 1 + (int64_t)(random % (uint64_t)bound);
+}
+
+/* The end of a connection
+ * ------------------------------------------------------------------------------- */
+
+static void close_socket(struct redis_link *l)
+{
+    if (l->fd < 0)
+        return;
+    ev_io_stop(l->server->loop, &l->readable);
+    ev_io_stop(l->server->loop, &l->writable);
+    (void)close(l->fd);
+    l->fd = -1;
+}
+
+static void close_link(struct redis_link *l)
+{
+    l->cuts += l->state == LINK_UP;
+    l->generation++;
+    close_socket(l);
+    move(l, LINK_DOWN);
+}
+
+void redis_link_hold(struct redis_link *l)
+{
+    l->busy++;
+}
+
+void redis_link_release(struct redis_link *l)
+{
+    if (--l->busy || !l->freed)
+        return;
+    (void)redis_reader_free(l->reader);
+    free(l->name);
+    free(l);
+}
+
+void redis_link_fail(struct redis_link *l, const struct err *why, bool refused)
+{
+    struct err kept = *why; /* it may lie in the link */
+    bool was_up = l->state == LINK_UP;
+    close_link(l);
+    redis_link_timer(l, clock_now_ms() + backoff_ms(l->failures++));
+    redis_link_is_lost(l, &kept, refused);
+    redis_link_hold(l);
+    redis_pipe_drop(l);
+    if (was_up && !l->freed && l->events->down)
+        l->events->down(l, &kept, l->data);
+    if (refused && !l->freed && l->events->refused)
+        l->events->refused(l, &kept, l->data);
+    redis_link_release(l);
+}
+
+void redis_link_reset(struct redis_link *l)
+{
+    if (l->freed)
+        return;
+    close_link(l);
+    l->failures = 0;
+    redis_link_timer(l, clock_now_ms());
+    redis_link_hold(l);
+    redis_pipe_drop(l);
+    redis_link_release(l);
+}
+
+/* The greeting: AUTH, SELECT, CLIENT SETNAME, PING in one write
+ * ------------------------------------------- */
+
+static bool is_refusal(const struct redis_reply *r)
+{
+    return redis_is_error(r, "NOAUTH") || redis_is_error(r, "WRONGPASS") ||
+           redis_is_error(r, "NOPERM");
+}
+
+/* What the server answered to a greeting, for people. `ERR unknown command 'AUTH', with args
+ * beginning with:` repeats the password, and it is not alone in that. */
+static void greeting_error(const struct redis_link *l, const struct redis_reply *r, struct err *ret)
+{
+    const char *password = l->server->password;
+    if (r->type != REDIS_ERROR)
+        (void)err_set(ret, -EPROTO, "the peer answers a greeting as no Redis server does");
+    else if (redis_is_error(r, "ERR") &&
+             (strstr(r->str, "with args") || (*password && strstr(r->str, password))))
+        (void)err_set(ret, -EPROTO,
+                      "ERR in the greeting; its text may repeat the password and is not shown");
+    else
+        (void)err_set(ret, is_refusal(r) ? -EACCES : -EAGAIN, "%s", r->str);
+}
+
+/* Anything else than the answer that is awaited ends the greeting. */
+static bool greeted(struct redis_link *l, const struct redis_reply *r, const char *awaited)
+{
+    struct err why;
+    if (!r)
+        return false;
+    if (redis_is(r, awaited))
+        return true;
+    greeting_error(l, r, &why);
+    redis_link_fail(l, &why, is_refusal(r));
+    return false;
+}
+
+static void on_ok(struct redis_link *l, const struct redis_reply *r, void *data)
+{
+    (void)data;
+    (void)greeted(l, r, "OK");
+}
+
+/* A name is for people: who may not set one lives without. */
+static void on_named(struct redis_link *l, const struct redis_reply *r, void *data)
+{
+    (void)data;
+    if (!redis_is_error(r, "NOPERM"))
+        (void)greeted(l, r, "OK");
+}
+
+/* PING is refused while a server loads, has lost its master or is busy in a script, which AUTH and
+ * SELECT are not. */
+static void on_ready(struct redis_link *l, const struct redis_reply *r, void *data)
+{
+    (void)data;
+    if (!greeted(l, r, "PONG"))
+        return;
+    move(l, LINK_UP);
+    redis_link_is_back(l);
+    if (l->events->up)
+        l->events->up(l, l->data);
+}
+
+/* CLIENT SETNAME takes no blanks and nothing above '~'. */
+static void client_name(const struct redis_link *l, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%s:%s", l->server->client_name, l->name);
+    for (char *p = out; *p; p++)
+        if (*p < '!' || *p > '~')
+            *p = '_';
+}
+
+static int greet_with(struct redis_link *l, struct redis_command *c, redis_fn fn)
+{
+    return redis_pipe_add(l, c, l->server->connect_timeout_ms, fn, NULL);
+}
+
+static int add_greeting(struct redis_link *l, struct redis_command *c)
+{
+    const struct redis *r = l->server;
+    char name[160];
+    int error = 0;
+    if (*r->password) {
+        redis_begin(c, "AUTH");
+        if (*r->username)
+            redis_arg_text(c, r->username);
+        redis_arg_text(c, r->password);
+        error = greet_with(l, c, on_ok);
+    }
+    if (!error && r->url.db) {
+        redis_begin(c, "SELECT");
+        redis_arg_int(c, r->url.db);
+        error = greet_with(l, c, on_ok);
+    }
+    if (!error && *r->client_name) {
+        redis_begin(c, "CLIENT");
+        redis_arg_text(c, "SETNAME");
+        client_name(l, name, sizeof name);
+        redis_arg_text(c, name);
+        error = greet_with(l, c, on_named);
+    }
+    redis_begin(c, "PING");
+    return error ? error : greet_with(l, c, on_ready);
+}
+
+static void greet(struct redis_link *l)
+{
+    struct err why;
+    struct redis_command *c = redis_command_new();
+    move(l, LINK_GREETING);
+    int error = c ? add_greeting(l, c) : -ENOMEM;
+    (void)redis_command_free(c);
+    if (error) {
+        (void)err_set(&why, error, "no memory for the greeting of a link");
+        redis_link_fail(l, &why, false);
+        return;
+    }
+    redis_pipe_flush(l);
+}
+
+/* Connecting: one address after the other, each with its share of the time
+ * -------------------------------- */
+
+static void connect_next(struct redis_link *l)
+{
+    const struct redis_addresses *a = &l->server->addresses;
+    for (; l->address < a->n; l->address++) {
+        l->fd = redis_socket_open((const struct sockaddr *)&a->at[l->address].addr,
+                                  a->at[l->address].len, &l->connect_error);
+        if (l->fd < 0)
+            continue;
+        int64_t now = clock_now_ms(), left = l->connect_by_ms - now;
+        redis_link_timer(l, now + left / (int64_t)(a->n - l->address));
+        ev_io_set(&l->readable, l->fd, EV_READ);
+        ev_io_set(&l->writable, l->fd, EV_WRITE);
+        ev_io_start(l->server->loop, &l->writable);
+        return;
+    }
+    redis_link_fail(l, &l->connect_error, false);
+}
+
+static void try_next(struct redis_link *l)
+{
+    close_socket(l);
+    l->address++;
+    connect_next(l);
+}
+
+static void connected(struct redis_link *l)
+{
+    const struct redis_addresses *a = &l->server->addresses;
+    if (l->address >= a->n ||
+        redis_socket_opened(l->fd, (const struct sockaddr *)&a->at[l->address].addr,
+                            a->at[l->address].len, &l->connect_error) < 0) {
+        try_next(l);
+        return;
+    }
+    ev_io_stop(l->server->loop, &l->writable);
+    ev_io_start(l->server->loop, &l->readable);
+    greet(l);
+}
+
+void redis_link_resolved(struct redis_link *l, const struct err *why)
+{
+    if (why) {
+        redis_link_fail(l, why, false);
+        return;
+    }
+    move(l, LINK_CONNECTING);
+    l->address = 0;
+    l->connect_by_ms = clock_now_ms() + l->server->connect_timeout_ms;
+    (void)err_set(&l->connect_error, -EHOSTUNREACH, "no address to connect to");
+    connect_next(l);
+}
+
+static void begin(struct redis_link *l)
+{
+    struct err why;
+    move(l, LINK_RESOLVING);
+    l->reader = redis_reader_free(l->reader);
+    l->reader = redis_reader_new(l->server->max_bulk);
+    l->held_len = 0;
+    if (!l->reader) {
+        (void)err_set(&why, -ENOMEM, "no memory for a connection");
+        redis_link_fail(l, &why, false);
+        return;
+    }
+    redis_link_timer(l, clock_now_ms() + l->server->connect_timeout_ms);
+    if (!l->server->asks)
+        redis_link_resolved(l, NULL);
+    else if (redis_resolver_ask(l->server->resolver, &why) < 0)
+        redis_link_fail(l, &why, false);
+}
+
+static void unresolved(struct redis_link *l)
+{
+    struct err why;
+    (void)err_set(&why, -ETIMEDOUT, "host '%s': the name server does not answer",
+                  l->server->url.host);
+    redis_link_fail(l, &why, false);
+}
+
+static void unconnected(struct redis_link *l)
+{
+    char text[REDIS_SOCKET_TEXT_MAX] = "";
+    const struct redis_addresses *a = &l->server->addresses;
+    if (l->address < a->n)
+        (void)redis_socket_text((const struct sockaddr *)&a->at[l->address].addr,
+                                a->at[l->address].len, text);
+    (void)err_set(&l->connect_error, -ETIMEDOUT, "connect %s: no answer within %lld ms", text,
+                  (long long)l->server->connect_timeout_ms);
+    try_next(l);
+}
+
+/* Watchers
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    struct redis_link *l = w->data;
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    l->timer_ms = INT64_MAX;
+    redis_link_hold(l);
+    if (l->state == LINK_IDLE || l->state == LINK_DOWN)
+        begin(l);
+    else if (l->state == LINK_RESOLVING)
+        unresolved(l);
+    else if (l->state == LINK_CONNECTING)
+        unconnected(l);
+    else
+        redis_pipe_overdue(l);
+    redis_link_release(l);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct redis_link *l = w->data;
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    redis_link_hold(l);
+    if (l->state == LINK_CONNECTING)
+        connected(l);
+    else
+        redis_pipe_flush(l);
+    redis_link_release(l);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct redis_link *l = w->data;
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    redis_link_hold(l);
+    redis_pipe_read(l);
+    redis_link_release(l);
+}
+
+/* The link
+ * ------------------------------------------------------------------------------------------------
+ */
+
+struct redis_link *redis_link_new(struct redis *r, const char *name, const struct redis_events *ev,
+                                  void *data)
+{
+    struct redis_link *l = calloc(1, sizeof *l);
+    char *copy = strdup(name);
+    if (!l || !copy) {
+        free(l);
+        free(copy);
+        return NULL;
+    }
+    *l = (struct redis_link){
+        .server = r, .name = copy, .events = ev, .data = data, .fd = -1, .next = r->links};
+    r->links = l;
+    ev_init(&l->readable, on_readable);
+    ev_init(&l->writable, on_writable);
+    ev_init(&l->timer, on_timer);
+    l->readable.data = l->writable.data = l->timer.data = l;
+    redis_link_timer(l, clock_now_ms());
+    return l;
+}
+
+static void unlink_from_server(struct redis_link *l)
+{
+    struct redis_link **p = &l->server->links;
+    while (*p != l)
+        p = &(*p)->next;
+    *p = l->next;
+    for (p = &l->server->dirty; *p; p = &(*p)->next_dirty) {
+        if (*p == l) {
+            *p = l->next_dirty;
+            return;
+        }
+    }
+}
+
+struct redis_link *redis_link_free(struct redis_link *l)
+{
+    if (!l || l->freed)
+        return NULL;
+    redis_link_hold(l);
+    close_link(l);
+    l->freed = true;
+    redis_link_timer(l, INT64_MAX);
+    redis_link_is_gone(l);
+    unlink_from_server(l);
+    redis_pipe_drop(l);
+    redis_link_release(l);
+    return NULL;
+}
+
+bool redis_link_up(const struct redis_link *l)
+{
+    return l->state == LINK_UP;
+}
+
+const char *redis_link_name(const struct redis_link *l)
+{
+    return l->name;
+}
+
+struct redis *redis_link_server(const struct redis_link *l)
+{
+    return l->server;
+}
+
+uint64_t redis_link_cuts(const struct redis_link *l)
+{
+    return l->cuts;
+}
