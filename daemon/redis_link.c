@@ -307,7 +307,7 @@ void redis_link_resolved(struct redis_link *l, const struct err *why)
     connect_next(l);
 }
 
-static void begin(struct redis_link *l)
+static void RUNS_ON(on_master) begin(struct redis_link *l)
 {
     struct err why;
     move(l, LINK_RESOLVING);
