@@ -12,6 +12,7 @@
 #include "common/conf_source.h"
 #include "common/conf_table.h"
 #include "common/conf_value.h"
+#include "common/text.h"
 
 #define PATH_MAX_BYTES 200
 #define ROWS_MAX 64
@@ -116,6 +117,17 @@ static void unknown(struct load *l, const struct place *p, const char *name,
     complain(l, line_of(s), p, name, sentence);
 }
 
+/* A group that is no group is one mistake: nothing in it counts as missing. */
+static void not_a_group(struct load *l, struct place *p, const char *name,
+                        const config_setting_t *s)
+{
+    size_t len = strlen(name);
+    complain(l, line_of(s), p, name, "is no group, allowed is { name = value; ... }");
+    for (size_t i = 0; i < p->rows->n; i++)
+        if (!strncmp(p->rows->row[i].name, name, len) && p->rows->row[i].name[len] == '.')
+            p->seen[i] = true;
+}
+
 /* `group`: "" or the name of the group with its dot, "redis." */
 static void load_group(struct load *l, struct place *p, const char *group,
                        const config_setting_t *s)
@@ -130,8 +142,7 @@ static void load_group(struct load *l, struct place *p, const char *group,
         } else if (!conf_row_is_group(p->rows, name)) {
             unknown(l, p, name, child);
         } else if (config_setting_type(child) != CONFIG_TYPE_GROUP) {
-            complain(l, line_of(child), p, name,
-                     "is a plain value, allowed is a group: { name = value; ... }");
+            not_a_group(l, p, name, child);
         } else {
             strcat(name, ".");
             load_group(l, p, name, child);
@@ -159,6 +170,22 @@ static void check_required(struct load *l, const struct place *p, unsigned line)
     }
 }
 
+static void check_unique(struct load *l, const struct place *p, size_t index,
+                         const config_setting_t *s)
+{
+    const struct conf_queue *q = l->conf->queues;
+    char shown[80], sentence[160];
+    for (size_t i = 0; q[index].name && i < index; i++) {
+        if (!q[i].name || strcmp(q[i].name, q[index].name) != 0)
+            continue;
+        (void)snprintf(sentence, sizeof sentence,
+                       "%s is the name of queues[%zu] too, allowed is one queue a list",
+                       text_quote(q[i].name, strlen(q[i].name), '"', shown, sizeof shown), i);
+        complain(l, line_of(config_setting_get_member(s, "name")), p, "name", sentence);
+        return;
+    }
+}
+
 static void load_queue(struct load *l, struct conf_queue *q, size_t index,
                        const config_setting_t *s)
 {
@@ -169,12 +196,7 @@ static void load_queue(struct load *l, struct conf_queue *q, size_t index,
     load_defaults(l, &conf_queue_rows, q);
     load_group(l, &place, "", s);
     check_required(l, &place, line_of(s));
-    for (size_t i = 0; q->name && i < index; i++)
-        if (l->conf->queues[i].name && !strcmp(l->conf->queues[i].name, q->name)) {
-            complain(l, line_of(s), &place, "name",
-                     "is the name of another queue too, allowed is one queue a list");
-            return;
-        }
+    check_unique(l, &place, index, s);
 }
 
 static void load_queues(struct load *l, const struct place *p, const struct conf_row *row,

@@ -9,6 +9,7 @@
 #include "common/url.h"
 
 #define COLUMNS 96
+#define MANUAL_COLUMNS 78
 #define INDENT 4
 
 /* Walks the rows as a file is laid out: the first row of a group opens it and the last one closes
@@ -18,12 +19,19 @@ struct walk {
     const void *base;    /* the struct of the rows; the sample has none */
     const char *comment; /* "#" in front of every line that is none, or "" */
     int indent;          /* blanks */
+    bool apart;          /* an empty line in front of what comes next */
     void (*setting)(struct walk *w, const struct conf_row *row, const char *name);
 };
 
 static void put_indent(const struct walk *w)
 {
     (void)fprintf(w->out, "%*s%s", w->indent, "", w->comment);
+}
+
+static void put_gap(struct walk *w)
+{
+    if (w->apart)
+        (void)fputc('\n', w->out);
 }
 
 static size_t group_len(const struct conf_row *row)
@@ -44,9 +52,11 @@ static void walk_rows(struct walk *w, const struct conf_rows *rows)
         const struct conf_row *row = &rows->row[i];
         int len = (int)group_len(row);
         if (len && (i == 0 || !same_group(row, row - 1))) {
+            put_gap(w);
             put_indent(w);
             (void)fprintf(w->out, "%.*s: {\n", len, row->name);
             w->indent += INDENT;
+            w->apart = false;
         }
         w->setting(w, row, row->name + len + (len > 0));
         if (len && (i + 1 == rows->n || !same_group(row, row + 1))) {
@@ -134,13 +144,17 @@ void conf_print(const struct conf *c, FILE *out)
 /* Texts of the table -----------------------------------------------------------------------------
  */
 
-/* Breaks the words of a text into lines, each with `front` behind `indent` blanks. */
-static void put_text(FILE *out, int indent, const char *front, const char *text)
+/* Breaks the words of a text into lines of at most `columns`, each with `front` behind `indent`
+ * blanks. */
+static void put_words(FILE *out, const char *text, size_t size, int columns, int indent,
+                      const char *front)
 {
     int column = 0, begin = indent + (int)strlen(front);
-    while (*text) {
+    for (const char *end = text + size; text < end;) {
         int len = (int)strcspn(text, " ");
-        if (column && column + 1 + len > COLUMNS) {
+        if (len > end - text)
+            len = (int)(end - text);
+        if (column && column + 1 + len > columns) {
             (void)fputc('\n', out);
             column = 0;
         }
@@ -149,9 +163,14 @@ static void put_text(FILE *out, int indent, const char *front, const char *text)
         else
             (void)fprintf(out, "%*s%s%.*s", indent, "", front, len, text);
         column = (column ? column + 1 : begin) + len;
-        text += len + (text[len] == ' ');
+        text += len + 1;
     }
     (void)fputc('\n', out);
+}
+
+static void put_text(FILE *out, int indent, const char *front, const char *text)
+{
+    put_words(out, text, strlen(text), COLUMNS, indent, front);
 }
 
 #define FACTS_MAX 400
@@ -196,22 +215,24 @@ void conf_print_help(FILE *out)
 static void sample_setting(struct walk *w, const struct conf_row *row, const char *name)
 {
     char text[FACTS_MAX];
-    (void)fputc('\n', w->out);
+    put_gap(w);
     put_text(w->out, w->indent, "# ", row->text);
     put_text(w->out, w->indent, "# ", facts(row, text));
     if (row->type == CONF_QUEUES) {
+        w->apart = false;
         open_queues(w);
         walk_queue(w, true);
         close_queues(w);
-        return;
+    } else {
+        put_indent(w);
+        (void)fprintf(w->out, "%s = %s;\n", name, row->def);
     }
-    put_indent(w);
-    (void)fprintf(w->out, "%s = %s;\n", name, row->def);
+    w->apart = true;
 }
 
 void conf_print_sample(FILE *out)
 {
-    struct walk w = {.out = out, .comment = "#", .setting = sample_setting};
+    struct walk w = {.out = out, .comment = "#", .apart = true, .setting = sample_setting};
     put_text(out, 0, "# ",
              "rpopd.conf - every setting of rpopd with its default. Lines that begin with # and a "
              "blank explain; "
@@ -232,8 +253,8 @@ static void put_sentences(FILE *out, const char *text)
 {
     while (*text) {
         const char *stop = strstr(text, ". ");
-        int len = stop ? (int)(stop + 1 - text) : (int)strlen(text);
-        (void)fprintf(out, "%.*s\n", len, text);
+        size_t len = stop ? (size_t)(stop + 1 - text) : strlen(text);
+        put_words(out, text, len, MANUAL_COLUMNS, 0, "");
         text += len + (stop != NULL);
     }
 }
@@ -246,6 +267,7 @@ static void put_manual(FILE *out, const struct conf_rows *rows, const char *pref
         const struct conf_row *row = &rows->row[i];
         (void)fprintf(out, ".It Va %s%s\n", prefix, row->name);
         put_sentences(out, row->text);
+        (void)fputs(".br\n", out);
         put_sentences(out, facts(row, text));
     }
     (void)fputs(".El\n", out);

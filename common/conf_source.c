@@ -15,7 +15,7 @@ void conf_mistake(struct conf_source *s, unsigned line, const char *name, const 
         (void)fprintf(s->errors, "%s:", s->file);
         if (line)
             (void)fprintf(s->errors, "%u:", line);
-        (void)fprintf(s->errors, " %s%s", name, *name ? ": " : "");
+        (void)fprintf(s->errors, " %s: ", *name ? name : "syntax");
         va_start(args, fmt);
         (void)vfprintf(s->errors, fmt, args);
         va_end(args);

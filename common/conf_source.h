@@ -24,7 +24,7 @@ struct conf_source {
 };
 
 /* Writes `file:line: name: sentence`, at most CONF_MISTAKES_SHOWN of them, and counts. Line 0 is
- * left out, so is an empty name. */
+ * left out; an empty name, between the settings, is "syntax". */
 void conf_mistake(struct conf_source *s, unsigned line, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* The scan found a mistake in this line: it has put something harmless there that may not fit. */

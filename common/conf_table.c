@@ -20,8 +20,8 @@ static const char *const deliveries[] = {"at-least-once", "at-most-once", NULL};
 
 static const struct conf_row top[] = {
     {"instance", CONF_TEXT, TOP(instance), 0, 64, "\"\"", 0, NULL, conf_check_instance_or_empty,
-     "Name of this instance: 1 to 64 of A-Z a-z 0-9 . _ -. A name lives once on a database. Empty: "
-     "$RPOPD_INSTANCE, else the host name."},
+     "Name of this instance: 1 to 64 letters (A-Z, a-z), digits, dots, underscores and hyphens. A "
+     "name lives once on a database. Empty: $RPOPD_INSTANCE, else the host name."},
     {"runtime_dir", CONF_TEXT, TOP(runtime_dir), 0, 4000, "\"\"", 0, NULL, conf_check_directory,
      "Directory of the lock and the crash note, an absolute path. Empty: $RUNTIME_DIRECTORY, else "
      "$XDG_RUNTIME_DIR/rpopd, else /tmp/rpopd-<uid>."},
@@ -34,14 +34,14 @@ static const struct conf_row top[] = {
      "User of the server's access list. It counts before the one in the url. Empty: none."},
     {"redis.password_file", CONF_TEXT, TOP(redis.password_file), 0, 4000, "\"\"", 0, NULL, NULL,
      "File that holds the password and that nobody but its owner may read; one line end at its end "
-     "is dropped. "
-     "Empty: the systemd credential redis-password where there is one."},
+     "is dropped. Empty: the systemd credential redis-password where there is one."},
     {"redis.connect_timeout", CONF_SECONDS, TOP(redis.connect_timeout_ms), 0.1, 300, "5.0", 0, NULL,
      NULL, "Time in which a connection must be made."},
     {"redis.command_timeout", CONF_SECONDS, TOP(redis.command_timeout_ms), 0.1, 300, "5.0", 0, NULL,
      NULL, "Time in which a command must be answered; after it the connection is made anew."},
     {"redis.wait", CONF_BOOL, TOP(redis.wait), 0, 0, "true", 0, NULL, NULL,
-     "true: wait at start for a server that cannot be reached. false: exit with status 69."},
+     "Whether to wait at start for a server that cannot be reached. If not, rpopd exits with "
+     "status 69 then."},
     {"workers", CONF_COUNT, TOP(workers), 0, 1024, "1", CONF_LIVE, NULL, NULL,
      "Worker threads, each with its own event loop. 0: one per CPU."},
     {"concurrency", CONF_COUNT, TOP(concurrency), 1, 1000000, "100", CONF_LIVE, NULL, NULL,
@@ -56,7 +56,8 @@ static const struct conf_row top[] = {
     {"log.level", CONF_CHOICE, TOP(log_level), 0, 0, "\"info\"", CONF_LIVE, levels, NULL,
      "What is less urgent is not logged."},
     {"log.format", CONF_CHOICE, TOP(log_format), 0, 0, "\"auto\"", CONF_LIVE, formats, NULL,
-     "auto: journal fields under systemd, text on a terminal, else key=value lines."},
+     "How a line looks. With auto it is fields to the journal under systemd, text on a terminal, "
+     "else key=value pairs."},
     {"admin.socket", CONF_TEXT, TOP(admin_socket), 0, 107, "\"\"", CONF_LATER, NULL,
      conf_check_directory, "Path of the control socket. Empty: rpopd.sock in runtime_dir."},
     {"admin.http", CONF_TEXT, TOP(admin_http), 0, 270, "\"\"", CONF_LATER, NULL, conf_check_http,
@@ -70,8 +71,8 @@ static const struct conf_row queue[] = {
      conf_check_list, "Name of the list. It does not begin with rpopd: and comes once."},
     {"handler.type", CONF_TEXT, QUEUE(handler.type), 1, 64, "\"sleep\"", CONF_REQUIRED | CONF_LIVE,
      conf_handler_types, NULL,
-     "What is done with a job. sleep: the payload is a number of seconds to wait. null: nothing, "
-     "it is done at once."},
+     "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
+     "is done at once."},
     {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LATER | CONF_LIVE, NULL, NULL,
      "Share among the queues of one priority."},
     {"priority", CONF_COUNT, QUEUE(priority), -1000, 1000, "0", CONF_LATER | CONF_LIVE, NULL, NULL,
@@ -92,8 +93,8 @@ static const struct conf_row queue[] = {
      NULL, NULL, "Part of a delay that is random."},
     {"delivery", CONF_CHOICE, QUEUE(delivery), 0, 0, "\"at-least-once\"", CONF_LATER | CONF_LIVE,
      deliveries, NULL,
-     "at-least-once: a job is kept until its outcome is settled. at-most-once: it is popped before "
-     "it runs."},
+     "With at-least-once a job is kept until its outcome is settled. With at-most-once it is "
+     "popped before it runs."},
     {"max_payload", CONF_BYTES, QUEUE(max_payload), 1, 536870912, "67108864", CONF_LIVE, NULL, NULL,
      "Bytes of the largest payload; a larger one goes to the dead letters."},
     {"max_recoveries", CONF_COUNT, QUEUE(max_recoveries), 1, 1000000, "3", CONF_LATER | CONF_LIVE,
@@ -192,8 +193,8 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_M
         if (row->words)
             list_words(row->words, out, CONF_ALLOWED_MAX);
         else
-            (void)snprintf(out, CONF_ALLOWED_MAX, "text of %.0f to %.0f bytes in \"double quotes\"",
-                           row->min, row->max);
+            (void)snprintf(out, CONF_ALLOWED_MAX, "text of %s%.0f bytes in double quotes",
+                           row->min > 0 ? "1 to " : "at most ", row->max);
         break;
     case CONF_BOOL:
         (void)snprintf(out, CONF_ALLOWED_MAX, "true or false");
@@ -218,7 +219,8 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_M
         break;
     case CONF_QUEUES:
         (void)snprintf(out, CONF_ALLOWED_MAX,
-                       "a list of %.0f to %.0f groups: ( { name = \"queue\"; ... }, ... )",
+                       "a list of %.0f to %.0f groups: ( { name = \"queue\"; handler: { type = "
+                       "\"sleep\"; }; } )",
                        row->min, row->max);
         break;
     }
