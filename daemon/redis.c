@@ -161,6 +161,11 @@ uint64_t redis_reconnects(const struct redis *r)
     return r->reconnects;
 }
 
+uint64_t redis_progress(const struct redis *r)
+{
+    return r->progress;
+}
+
 /* What an operator is told: trouble begins with the first link that fails and ends when the last is
  * back -------- */
 
@@ -169,6 +174,7 @@ void redis_link_is_lost(struct redis_link *l, const struct err *why, bool refuse
     struct redis *r = l->server;
     char quoted[LOG_QUOTE_MAX];
     bool first = r->lost == 0;
+    r->progress++;
     memcpy(r->trouble, why->text, sizeof r->trouble);
     if (first)
         r->lost_ms = clock_now_ms();

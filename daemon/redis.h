@@ -81,6 +81,7 @@ const char *redis_address(const struct redis *r);
 const char *redis_trouble(const struct redis *r);
 bool redis_ever_connected(const struct redis *r); /* some link was up once */
 uint64_t redis_reconnects(const struct redis *r);
+uint64_t redis_progress(const struct redis *r); /* grows with every answer and every failed attempt */
 
 /* Links ---------------------------------------------------------------------------------------- */
 

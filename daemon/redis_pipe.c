@@ -287,6 +287,7 @@ static bool sent_again(struct redis_link *l, struct request *q, const struct red
 static void answer(struct redis_link *l, const struct redis_reply *r)
 {
     struct request *q = take_head(l);
+    l->server->progress++;
     l->answered_ms = clock_now_ms();
     l->received = 0;
     if (l->state == LINK_UP)

@@ -1,0 +1,65 @@
+/* job.h - one job: what its claim brought, and what became of it.
+ * Runs on: a job belongs to one thread at a time: the master makes and frees it, a worker holds it
+ * between dispatch and outcome; handing it over is a mailbox push. Never awaits. Units: bytes,
+ * milliseconds. */
+#ifndef COMMON_JOB_H
+#define COMMON_JOB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/mailbox.h"
+
+#define JOB_MAGIC 0x726a6f62u
+#define JOB_ID_MAX 96 /* <run>.<counter>-<batch>-<index> and a NUL */
+
+struct batch; /* daemon/batch.h; a worker only carries it */
+
+enum job_outcome {
+    JOB_NONE, /* not ended: waiting or running */
+    JOB_DONE,
+    JOB_DEAD,      /* can never be run; `reason` says why */
+    JOB_CANCELLED, /* its task was cancelled from outside: nothing is settled, it is given back */
+    JOB_LATE,      /* not started: its lease was over when the worker came to it */
+    JOB_AGAIN,     /* not started, or to be run again: no memory, descriptor or process for it */
+};
+
+struct job {
+    struct mail mail; /* first: a mailbox hands on jobs */
+    unsigned magic;
+    uint32_t index; /* in its batch: the list's index is -(index + 1) */
+    struct batch *batch;
+    const char *birth;             /* borrowed from the batch: the id's front */
+    const struct conf_queue *conf; /* borrowed */
+    _Atomic int64_t
+        *start_until;   /* borrowed: CLOCK_BOOTTIME ms after which it must not be started */
+    atomic_bool cancel; /* the master asks the worker to end it */
+    bool large;         /* over max_payload: len tells how large, payload is empty */
+    bool running;       /* handed to a worker, not back yet */
+    bool settling;      /* its own settle is on the way */
+    bool tried;         /* ... or was, and the answer was lost */
+    enum job_outcome outcome;
+    uint32_t attempt; /* from 1 */
+    uint32_t strikes;
+    unsigned worker;  /* where it runs */
+    int64_t first_ms; /* wall clock: the first claim */
+    char *reason;     /* malloc'd sentence, or NULL */
+    char *
+        record; /* the head of its dead letter, made once so that a repeat writes the same member */
+    struct job *next; /* in a list of the thread that holds it */
+    struct job *prev;
+    size_t len;
+    char payload[]; /* len bytes and a NUL, except where large */
+};
+
+/* Gives; NULL on no memory. Copies the payload (NULL: large). Borrows batch, birth and conf. */
+struct job *job_new(const struct conf_queue *conf, const void *payload, size_t len);
+struct job *job_free(struct job *j); /* takes; NULL is fine; returns NULL */
+
+/* Writes the id into out; returns out. */
+const char *job_id(const struct job *j, char out[JOB_ID_MAX]);
+
+#endif

@@ -1,0 +1,143 @@
+#include "daemon/batch.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/queue.h"
+
+struct epoch *epoch_new(const char *run, unsigned counter)
+{
+    struct epoch *e = calloc(1, sizeof *e);
+    if (!e)
+        return NULL;
+    e->refs = 1;
+    (void)snprintf(e->name, sizeof e->name, "%s.%u", run, counter);
+    atomic_init(&e->start_until, INT64_MIN);
+    return e;
+}
+
+struct epoch *epoch_ref(struct epoch *e)
+{
+    e->refs++;
+    return e;
+}
+
+struct epoch *epoch_unref(struct epoch *e)
+{
+    if (e && --e->refs == 0)
+        free(e);
+    return NULL;
+}
+
+struct batch *batch_new(struct queue *q, const char *kind, uint64_t number)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b)
+        return NULL;
+    b->queue = q;
+    b->epoch = epoch_ref(q->epoch);
+    b->number = number;
+    (void)snprintf(b->name, sizeof b->name, "%s%" PRIu64, kind, number);
+    (void)strcpy(b->mark, "-");
+    if (asprintf(&b->field, "%s:%s:%s", q->instance, b->epoch->name, b->name) < 0)
+        b->field = NULL;
+    if (asprintf(&b->birth, "%s-%s", b->epoch->name, b->name) < 0)
+        b->birth = NULL;
+    if (!b->field || !b->birth)
+        return batch_free(b);
+    b->list = keys_join(&q->key, "inflight:", b->field);
+    b->acked = keys_join(&q->key, "acked:", b->field);
+    return b->list && b->acked ? b : batch_free(b);
+}
+
+struct batch *batch_free(struct batch *b)
+{
+    if (!b)
+        return NULL;
+    for (uint32_t i = 0; b->job && i < b->length; i++)
+        (void)job_free(b->job[i]);
+    free(b->job);
+    free(b->bits);
+    free(b->field);
+    free(b->birth);
+    free(b->list);
+    free(b->acked);
+    (void)epoch_unref(b->epoch);
+    free(b);
+    return NULL;
+}
+
+int batch_fill(struct batch *b, uint32_t length, const void *bits, size_t nbytes)
+{
+    assert(!b->job);
+    struct job **jobs = calloc(length ? length : 1, sizeof(struct job *));
+    uint8_t *copy = nbytes ? calloc(1, length / 8 + 1) : NULL;
+    if (!jobs || (nbytes && !copy)) {
+        free(jobs);
+        free(copy);
+        return -ENOMEM;
+    }
+    if (copy)
+        memcpy(copy, bits, nbytes < length / 8 + 1 ? nbytes : length / 8 + 1);
+    b->job = jobs;
+    b->bits = copy;
+    b->length = b->unsettled = length;
+    for (uint32_t i = 0; copy && i < length; i++)
+        b->unsettled -= batch_bit(b, i);
+    return 0;
+}
+
+bool batch_bit(const struct batch *b, uint32_t index)
+{
+    return b->bits && (b->bits[index / 8] >> (7 - index % 8) & 1);
+}
+
+uint32_t batch_unread(const struct batch *b)
+{
+    return b->gone ? 0 : b->length - b->read;
+}
+
+uint32_t batch_begun(const struct batch *b)
+{
+    for (uint32_t i = b->read; i > 0; i--) {
+        const struct job *j = b->job[i - 1];
+        if (j && (j->running || j->outcome != JOB_NONE))
+            return i;
+    }
+    return 0;
+}
+
+char *batch_entry(const struct batch *b)
+{
+    char *entry;
+    return asprintf(&entry, "1 %s %u %u %s", b->birth, b->recoveries, b->strikes, b->mark) < 0
+               ? NULL
+               : entry;
+}
+
+int batch_parse_entry(struct batch *b, const char *text, size_t len)
+{
+    char copy[160], birth[81], mark[12];
+    unsigned recoveries, strikes;
+    int end = 0;
+    if (len >= sizeof copy)
+        return -EINVAL;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    if (sscanf(copy, "1 %80s %9u %9u %11s%n", birth, &recoveries, &strikes, mark, &end) != 4 ||
+        (size_t)end != len)
+        return -EINVAL;
+    char *kept = strdup(birth);
+    if (!kept)
+        return -ENOMEM;
+    free(b->birth);
+    b->birth = kept;
+    b->recoveries = recoveries;
+    b->strikes = strikes;
+    memcpy(b->mark, mark, sizeof mark);
+    return 0;
+}

@@ -1,0 +1,179 @@
+/* Jobs to the least loaded worker, and back: one wake-up of the master brings all that have ended.
+ */
+#include "daemon/queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "daemon/dispatch.h"
+#include "daemon/master.h"
+
+void dispatch_read(struct job *j)
+{
+    if (j->large) {
+        j->outcome = JOB_DEAD;
+        if (asprintf(&j->reason, "too large: %zu bytes, max_payload is %lld", j->len,
+                     (long long)j->conf->max_payload) < 0)
+            j->reason = NULL;
+        settle_ended(j);
+        return;
+    }
+    job_list_push(&j->batch->queue->waiting, j);
+}
+
+static unsigned least_loaded(const struct master *m)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < m->nworkers; i++)
+        if (m->load[i] < m->load[best])
+            best = i;
+    return best;
+}
+
+static void count_running(struct job *j, int by)
+{
+    struct queue *q = j->batch->queue;
+    struct master *m = q->master;
+    m->load[j->worker] += (uint32_t)by;
+    m->running += (uint32_t)by;
+    q->running += (uint32_t)by;
+    j->batch->epoch->running += (unsigned)by;
+    j->running = by > 0;
+}
+
+static bool hand_over(struct master *m, struct job *j)
+{
+    j->worker = least_loaded(m);
+    count_running(j, 1);
+    if (worker_submit(m->workers[j->worker], j) == 0)
+        return true;
+    count_running(j, -1);
+    return false;
+}
+
+static void put_in_front(struct job_list *l, struct job *j)
+{
+    j->next = l->head;
+    l->head = j;
+    if (l->tail == &l->head)
+        l->tail = &j->next;
+    l->n++;
+}
+
+void dispatch_pump(struct queue *q)
+{
+    struct master *m = q->master;
+    if (!q->waiting.head || master_quiet(m) || q->claim.paused || clock_now_ms() < m->again_at_ms)
+        return;
+    if (!owner_sure(q))
+        return master_beat_within(m, 0); /* replies may have waited for longer than the lease */
+    for (struct job *j; (j = job_list_pop(&q->waiting));)
+        if (!hand_over(m, j)) {
+            put_in_front(&q->waiting, j);
+            return master_short(m);
+        }
+}
+
+void dispatch_abandon(struct queue *q)
+{
+    struct master *m = q->master;
+    uint64_t lost = 0;
+    for (struct job *j; (j = job_list_pop(&q->waiting));)
+        queue_free_job(j);
+    for (struct batch *b = q->batches, *next; b; b = next) {
+        next = b->next;
+        uint32_t left = 0;
+        for (uint32_t i = 0; i < b->read; i++)
+            if (b->job[i]) {
+                left++;
+                lost += b->job[i]->running && !b->gone;
+                atomic_store(&b->job[i]->cancel, true);
+            }
+        q->unread -= batch_unread(b);
+        m->unread -= batch_unread(b);
+        b->gone = true;
+        if (!left && !b->out)
+            queue_forget(q, b);
+    }
+    settle_lost(q, lost);
+    for (size_t i = 0; i < m->nworkers; i++)
+        worker_cancel(m->workers[i]);
+}
+
+/* It was not settled and will not be: nobody waits for it (its batch is gone), or it runs again. */
+static void not_ended(struct job *j)
+{
+    struct batch *b = j->batch;
+    struct queue *q = b->queue;
+    enum job_outcome why = j->outcome;
+    j->outcome = JOB_NONE;
+    atomic_store(&j->cancel, false);
+    if (b->gone) {
+        queue_free_job(j);
+        settle_dirty(b);
+        return;
+    }
+    if (why == JOB_CANCELLED)
+        return; /* stays in its batch, not begun: it is given back */
+    put_in_front(&q->waiting, j);
+    if (why == JOB_AGAIN)
+        master_short(q->master);
+    else
+        dispatch_pump(q); /* late: asks for a beat */
+}
+
+static void came_back(struct job *j)
+{
+    assert(j->magic == JOB_MAGIC && j->running);
+    count_running(j, -1);
+    if (j->outcome == JOB_DONE || j->outcome == JOB_DEAD)
+        settle_ended(j);
+    else
+        not_ended(j);
+}
+
+static void on_results(struct ev_loop *loop, ev_async *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    struct mail *next;
+    for (struct mail *mail = mailbox_take(&m->results); mail; mail = next) {
+        next = mail->next;
+        came_back((struct job *)mail); /* the link is a job's first member */
+    }
+    master_step(m);
+}
+
+static void wake_master(void *arg)
+{
+    struct master *m = arg;
+    ev_async_send(m->loop, &m->results_wake);
+}
+
+void dispatch_open(struct master *m)
+{
+    ev_async_init(&m->results_wake, on_results);
+    m->results_wake.data = m;
+    ev_async_start(m->loop, &m->results_wake);
+    mailbox_init(&m->results, wake_master, m);
+}
+
+void dispatch_close(struct master *m)
+{
+    ev_async_stop(m->loop, &m->results_wake);
+}
+
+void dispatch_cancel_all(struct master *m)
+{
+    for (size_t i = 0; i < m->nqueues; i++)
+        for (struct batch *b = m->queues[i]->batches; b; b = b->next)
+            for (uint32_t n = 0; n < b->read; n++)
+                if (b->job[n] && b->job[n]->running)
+                    atomic_store(&b->job[n]->cancel, true);
+    for (size_t i = 0; i < m->nworkers; i++)
+        worker_cancel(m->workers[i]);
+}

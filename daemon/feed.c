@@ -1,0 +1,94 @@
+/* Batches that a comparison found, or that were taken: their payloads are read as slots come free,
+ * oldest first. */
+#include "daemon/queue.h"
+
+#include "common/log.h"
+#include "daemon/master.h"
+
+#define READ_JOBS 500
+
+/* b is not in memory yet. */
+void feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
+{
+    struct queue *q = b->queue;
+    bool known = bits->type == REDIS_STRING;
+    if (batch_fill(b, length, known ? bits->str : NULL, known ? bits->len : 0) < 0) {
+        (void)batch_free(b); /* the next comparison finds it again */
+        master_short(q->master);
+        return;
+    }
+    log_info("batch-found", "queue='%s' batch=%s jobs=%u recoveries=%u", q->conf->name, b->field,
+             b->unsettled, b->recoveries);
+    queue_add(q, b);
+    q->unread += length;
+    q->master->unread += length;
+    settle_dirty(b); /* it may be settled as a whole already */
+}
+
+static struct batch *first_unread(struct queue *q)
+{
+    for (struct batch *b = q->batches; b; b = b->next)
+        if (b->job && batch_unread(b) && !b->give)
+            return b;
+    return NULL;
+}
+
+static void read_jobs(struct batch *b, const struct redis_reply *r)
+{
+    struct queue *q = b->queue;
+    for (size_t i = r->n; i > 0 && batch_unread(b); i--) { /* the list's right end is the oldest */
+        if (!batch_bit(b, b->read)) {
+            struct job *j = queue_new_job(b, b->read, &r->item[i - 1]);
+            if (!j)
+                return master_short(q->master);
+            b->job[b->read] = j;
+            dispatch_read(j);
+        }
+        b->read++;
+        q->unread--;
+        q->master->unread--;
+    }
+    settle_dirty(b);
+}
+
+static void on_read(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct batch *b = data;
+    struct queue *q = b->queue;
+    b->out--;
+    q->recover.reading = false;
+    if (!r || b->gone || b->give)
+        return settle_dirty(b); /* given back or lost meanwhile: what was read is thrown away */
+    if (r->type != REDIS_ARRAY) {
+        trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
+        return master_short(q->master);
+    }
+    if (!r->n)
+        recover_vanished(b);
+    else
+        read_jobs(b, r);
+    dispatch_pump(q);
+}
+
+void feed_kick(struct queue *q)
+{
+    struct batch *b;
+    uint32_t n = queue_idle(q);
+    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->claim.paused ||
+        master_is_short(q->master) || !redis_link_up(q->master->work) || !(b = first_unread(q)))
+        return;
+    if (n > batch_unread(b))
+        n = batch_unread(b);
+    if (n > READ_JOBS)
+        n = READ_JOBS;
+    struct redis_command *c = q->master->command;
+    redis_begin(c, "LRANGE");
+    redis_arg_text(c, b->list);
+    redis_arg_int(c, -(int64_t)b->read - n);
+    redis_arg_int(c, -(int64_t)b->read - 1);
+    if (redis_send(q->master->work, c, 0, on_read, b) < 0)
+        return;
+    b->out++;
+    q->recover.reading = true;
+}

@@ -1,0 +1,146 @@
+/* Claimed jobs that have not begun return to the end of the list that is popped next: the newest
+ * batch first and each from its left, so that the oldest job is popped next. They leave memory
+ * before the script is sent and never run here. */
+#include "daemon/queue.h"
+
+#include "daemon/master.h"
+
+static void give_next(struct queue *q);
+
+static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    give_next(w->data);
+}
+
+void giveback_init(struct queue *q)
+{
+    ev_timer_init(&q->giveback.again, on_again, 0, 0);
+    q->giveback.again.data = q;
+}
+
+void giveback_deinit(struct queue *q)
+{
+    ev_timer_stop(q->master->loop, &q->giveback.again);
+}
+
+static void again_in(struct queue *q, double seconds)
+{
+    ev_timer_stop(q->master->loop, &q->giveback.again);
+    ev_timer_set(&q->giveback.again, seconds, 0);
+    ev_timer_start(q->master->loop, &q->giveback.again);
+}
+
+static void leave_waiting(struct batch *b, uint32_t down)
+{
+    struct queue *q = b->queue;
+    struct job *j = q->waiting.head;
+    job_list_init(&q->waiting);
+    for (struct job *next; j; j = next) {
+        next = j->next;
+        if (j->batch != b || j->index < down)
+            job_list_push(&q->waiting, j);
+    }
+}
+
+/* The jobs from `down` on leave memory. */
+static void shorten(struct batch *b, uint32_t down)
+{
+    struct queue *q = b->queue;
+    leave_waiting(b, down);
+    for (uint32_t i = down; i < b->length; i++)
+        b->unsettled -= i < b->read ? b->job[i] != NULL : !batch_bit(b, i);
+    for (uint32_t i = down; i < b->read; i++)
+        if (b->job[i])
+            queue_free_job(b->job[i]);
+    uint32_t read = b->read < down ? b->read : down, unread = batch_unread(b) - (down - read);
+    q->unread -= unread;
+    q->master->unread -= unread;
+    b->read = read;
+    b->length = down;
+}
+
+static void given(struct batch *b)
+{
+    struct queue *q = b->queue;
+    b->give = b->giving = false;
+    q->giveback.batch = NULL;
+    if (!b->length)
+        b->gone = true;
+    settle_dirty(b);
+    give_next(q);
+    master_step(q->master);
+}
+
+static void send_one(struct batch *b);
+
+static void on_given(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct batch *b = data;
+    struct queue *q = b->queue;
+    b->out--;
+    if (r && r->type == REDIS_INTEGER) {
+        trouble_over(&q->trouble, TROUBLE_SETTLE, q->conf->name);
+        return r->integer > b->length && !b->gone ? send_one(b) : given(b);
+    }
+    if (r)
+        trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
+    if (b->gone)
+        return given(b);
+    again_in(q, 0.1);
+}
+
+static void send_one(struct batch *b)
+{
+    struct queue *q = b->queue;
+    struct redis_command *c = queue_script(q, "give_back", 5);
+    redis_arg_text(c, b->list);
+    redis_arg_text(c, b->acked);
+    redis_arg_text(c, q->key.batches);
+    redis_arg_text(c, q->key.queue);
+    redis_arg_text(c, q->key.stats);
+    redis_arg_text(c, b->field);
+    redis_arg_int(c, b->length);
+    if (redis_send(q->master->work, c, 0, on_given, b) == 0)
+        b->out++;
+    else
+        again_in(q, 0.1);
+}
+
+static void give_next(struct queue *q)
+{
+    struct batch *b = q->giveback.batch;
+    if (b && !b->out)
+        return send_one(b); /* again, after a refusal or a cut */
+    if (b)
+        return;
+    for (b = q->newest; b; b = b->prev) {
+        if (!b->give || b->gone)
+            continue;
+        uint32_t down = batch_begun(b);
+        if (down < b->length)
+            break;
+        b->give = false;
+    }
+    if (!b)
+        return;
+    q->giveback.batch = b;
+    b->giving = true;
+    shorten(b, batch_begun(b));
+    send_one(b);
+}
+
+void giveback_batch(struct batch *b)
+{
+    b->give = !b->gone;
+    give_next(b->queue);
+}
+
+void giveback_all(struct queue *q)
+{
+    for (struct batch *b = q->batches; b; b = b->next)
+        b->give = !b->gone;
+    give_next(q);
+}

@@ -1,0 +1,169 @@
+/* The end, in order:
+ *   RUNNING     TERM or INT: claim no more, blocked pops are given up, what has not begun is given
+ * back DRAINING    jobs may finish for shutdown_timeout; a second signal, or QUIT at any time, goes
+ * on at once CANCELLING  what still runs is cancelled LEAVING     outcomes are settled, the rest is
+ * given back, each queue is released: within a bound, then the process ends; what Redis did not
+ * hear until then lies in it under this instance and is taken back at the next start */
+#include "daemon/life.h"
+
+#include <signal.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "daemon/dispatch.h"
+#include "daemon/master.h"
+#include "daemon/queue.h"
+#include "daemon/supervisor.h"
+
+#define CANCEL_MS 5000 /* for handlers to clean up */
+#define LEAVE_MS 5000
+#define AT_ONCE_MS 800 /* a second signal: out within a second */
+#define STEP_SECONDS 0.02
+
+static void set_timer(struct master *m, double after, double repeat)
+{
+    ev_timer_stop(m->loop, &m->life_timer);
+    ev_timer_set(&m->life_timer, after, repeat);
+    ev_timer_start(m->loop, &m->life_timer);
+}
+
+static void end(struct master *m)
+{
+    m->life = LIFE_ENDED;
+    ev_break(m->loop, EVBREAK_ALL);
+}
+
+static void leave(struct master *m)
+{
+    int64_t by = clock_now_ms() + LEAVE_MS;
+    m->life = LIFE_LEAVING;
+    if (!m->leave_by_ms || by < m->leave_by_ms)
+        m->leave_by_ms = by;
+    set_timer(m, 0, STEP_SECONDS);
+}
+
+static void cancel_all(struct master *m)
+{
+    log_info("cancelling", "running=%u", m->running);
+    m->life = LIFE_CANCELLING;
+    dispatch_cancel_all(m);
+    set_timer(m, CANCEL_MS / 1000.0, 0);
+}
+
+static void drain(struct master *m)
+{
+    log_info("stopping", "running=%u timeout_ms=%lld", m->running,
+             (long long)m->conf->shutdown_timeout_ms);
+    m->life = LIFE_DRAINING;
+    supervisor_stopping(m->supervisor);
+    set_timer(m, (double)m->conf->shutdown_timeout_ms / 1000, 0);
+    for (size_t i = 0; i < m->nqueues; i++) {
+        claim_stop(m->queues[i]);
+        giveback_all(m->queues[i]);
+    }
+}
+
+static void on_release(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    q->releasing = false;
+    if (!r)
+        return;
+    if (r->type != REDIS_INTEGER)
+        trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
+    else if (r->integer == -1)
+        claim_put_back(q);
+    else
+        q->released = true;
+}
+
+static void leave_queue(struct queue *q)
+{
+    if (!q->owner.registered) {
+        q->released = !q->owner.asking;
+        return;
+    }
+    if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing)
+        return;
+    if (!owner_current(q) || q->recover.owed)
+        return owner_kick(q); /* after a cut a comparison comes before the release */
+    if (q->batches)
+        return giveback_all(q);
+    q->releasing = owner_release(q, on_release) == 0;
+}
+
+static void leave_step(struct master *m)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < m->nqueues; i++) {
+        if (!m->queues[i]->released)
+            leave_queue(m->queues[i]);
+        left += !m->queues[i]->released;
+    }
+    if (!left)
+        return end(m);
+    if (clock_now_ms() < m->leave_by_ms)
+        return;
+    log_warn("left-behind",
+             "queues=%zu what='Redis did not confirm all: the next start takes it back'", left);
+    end(m);
+}
+
+void master_step(struct master *m)
+{
+    if ((m->life == LIFE_DRAINING || m->life == LIFE_CANCELLING) && !m->running)
+        leave(m);
+}
+
+static void on_life_timer(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    if (m->life == LIFE_DRAINING)
+        cancel_all(m);
+    else if (m->life == LIFE_CANCELLING)
+        leave(m);
+    else if (m->life == LIFE_LEAVING)
+        leave_step(m);
+}
+
+static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    bool first = m->life == LIFE_RUNNING;
+    log_info("signal", "number=%d", w->signum);
+    if (first)
+        drain(m);
+    if (!first || w->signum == SIGQUIT) {
+        m->leave_by_ms = clock_now_ms() + AT_ONCE_MS;
+        if (m->life == LIFE_DRAINING)
+            cancel_all(m);
+        if (m->life == LIFE_CANCELLING)
+            set_timer(m, AT_ONCE_MS / 2000.0, 0);
+    }
+    master_step(m);
+}
+
+void life_open(struct master *m)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
+    (void)signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        ev_signal_init(&m->signals[i], on_signal, numbers[i]);
+        m->signals[i].data = m;
+        ev_signal_start(m->loop, &m->signals[i]);
+    }
+    ev_init(&m->life_timer, on_life_timer);
+    m->life_timer.data = m;
+}
+
+void life_close(struct master *m)
+{
+    for (size_t i = 0; i < sizeof m->signals / sizeof *m->signals; i++)
+        ev_signal_stop(m->loop, &m->signals[i]);
+    ev_timer_stop(m->loop, &m->life_timer);
+}

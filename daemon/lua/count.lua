@@ -1,0 +1,3 @@
+-- keys: stats
+-- args: name n
+return call('HINCRBY', stats, name, n)

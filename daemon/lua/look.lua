@@ -1,0 +1,8 @@
+-- keys: popped fenced
+-- args:
+-- What lies in passage, and how many epochs are open.
+local all, open = call('HGETALL', fenced), 0
+for i = 2, #all, 2 do
+  if string.find(all[i], ' open', 1, true) then open = open + 1 end
+end
+return {call('LLEN', popped), open}

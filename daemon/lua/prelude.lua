@@ -1,0 +1,27 @@
+-- In front of every script. `call` raises the first error as text; the epilogue answers it as one line.
+local function call(...)
+  local r = redis.pcall(...)
+  if type(r) == 'table' and r.err then error(r.err, 0) end
+  return r
+end
+local function now()
+  local t = call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+-- The owner key: <format version> <epoch> <link number> <for people>. Another version names nobody.
+local function names(value)
+  return string.match(value or '', '^1 (%S+) (%d+)')
+end
+-- Why this epoch and link number may not be given anything; false where they may.
+local function refused(owner, paused, epoch, number)
+  local e, k = names(call('GET', owner))
+  if e ~= epoch or k ~= number then return 'not owner' end
+  return call('EXISTS', paused) == 1 and 'paused'
+end
+local function clean(acked, batches, field)
+  call('UNLINK', acked)
+  call('HDEL', batches, field)
+end
+local function body()
+-- One allowed write: after it a full Redis lets the rest of the script write too.
+call('UNLINK', none)

@@ -1,0 +1,298 @@
+/* The master thread: one loop, callbacks only. A turn of it ends in on_turn: settles first, then
+ * claims, and then the links write once each, so what was decided in a turn travels together. */
+#include "daemon/master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "daemon/dispatch.h"
+#include "daemon/life.h"
+#include "daemon/queue.h"
+#include "daemon/supervisor.h"
+
+#define BEAT_GAP_MS 100 /* no more than ten beats a second, whoever asks */
+
+bool master_quiet(const struct master *m)
+{
+    return m->life > LIFE_RUNNING;
+}
+
+bool master_is_short(const struct master *m)
+{
+    return clock_now_ms() < m->again_at_ms;
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        dispatch_pump(m->queues[i]); /* the turn's end claims and reads */
+}
+
+void master_short(struct master *m)
+{
+    if (!master_is_short(m))
+        log_warn("short", "what='memory or processes are short: nothing is claimed for a second'");
+    m->again_at_ms = clock_now_ms() + 1000;
+    ev_timer_stop(m->loop, &m->again_timer);
+    ev_timer_set(&m->again_timer, 1.001, 0);
+    ev_timer_start(m->loop, &m->again_timer);
+}
+
+void master_refuse(struct master *m, int code, const char *why)
+{
+    if (m->life == LIFE_ENDED)
+        return;
+    log_error("refused", "exit=%d why='%s'", code, why);
+    m->exit_code = code;
+    m->life = LIFE_ENDED;
+    ev_break(m->loop, EVBREAK_ALL);
+}
+
+void master_recovered(struct master *m)
+{
+    for (size_t i = 0; i < m->nqueues; i++)
+        if (!m->queues[i]->recover.known)
+            return;
+    int r = lock_forget_dead(m->lock);
+    if (r < 0)
+        log_warn("lock-file", "error='%s' what='dead runs stay in it: they are looked for again'",
+                 strerror(-r));
+}
+
+/* ---- beat and look ---- */
+
+static void on_beat(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    m->beat_sent_ms = clock_now_ms();
+    for (size_t i = 0; i < m->nqueues; i++)
+        owner_beat(m->queues[i]);
+    w->repeat = (double)m->conf->lease_ms / 3000;
+    ev_timer_again(m->loop, w);
+}
+
+void master_beat_within(struct master *m, int64_t ms)
+{
+    int64_t since = clock_now_ms() - m->beat_sent_ms;
+    if (ms < BEAT_GAP_MS - since)
+        ms = BEAT_GAP_MS - since;
+    if (ev_is_active(&m->beat) && ev_timer_remaining(m->loop, &m->beat) <= (double)ms / 1000)
+        return;
+    m->beat.repeat = ms > 0 ? (double)ms / 1000 : 0.001;
+    ev_timer_again(m->loop, &m->beat);
+}
+
+static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        recover_look(m->queues[i]);
+    supervisor_tell(m->supervisor);
+    if (!m->conf->redis.wait && !redis_ever_connected(m->redis) && *redis_trouble(m->redis))
+        master_refuse(m, 69, redis_trouble(m->redis));
+}
+
+/* ---- a turn ---- */
+
+static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    (void)loop, (void)revents;
+    struct master *m = w->data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        settle_flush(m->queues[i]);
+    if (master_quiet(m) || !m->nqueues)
+        return;
+    size_t first = m->next_queue++ % m->nqueues; /* not always the same one has the first grip */
+    for (size_t i = 0; i < m->nqueues; i++) {
+        struct queue *q = m->queues[(first + i) % m->nqueues];
+        feed_kick(q);
+        claim_kick(q);
+    }
+}
+
+/* ---- links ---- */
+
+static void on_control_up(struct redis_link *link, void *data)
+{
+    (void)link;
+    struct master *m = data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        owner_kick(m->queues[i]);
+    master_beat_within(m, 0);
+}
+
+static void on_work_up(struct redis_link *link, void *data)
+{
+    (void)link;
+    struct master *m = data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        recover_start(m->queues[i], false);
+}
+
+static void on_work_down(struct redis_link *link, const struct err *why, void *data)
+{
+    (void)link, (void)why;
+    struct master *m = data;
+    for (size_t i = 0; i < m->nqueues; i++)
+        owner_raise(m->queues[i]);
+}
+
+static void on_refused(struct redis_link *link, const struct err *why, void *data)
+{
+    (void)link;
+    struct master *m = data;
+    if (!redis_ever_connected(m->redis))
+        master_refuse(m, 78, why->text);
+}
+
+static const struct redis_events control_events = {.up = on_control_up, .refused = on_refused};
+static const struct redis_events work_events = {
+    .up = on_work_up, .down = on_work_down, .refused = on_refused};
+
+/* ---- building and ending ---- */
+
+static size_t largest_payload(const struct conf *conf)
+{
+    int64_t largest = 1 << 20;
+    for (size_t i = 0; i < conf->nqueues; i++)
+        if (conf->queues[i].max_payload > largest)
+            largest = conf->queues[i].max_payload;
+    return (size_t)largest;
+}
+
+static int open_redis(struct master *m, struct err *e)
+{
+    const struct conf *c = m->conf;
+    char name[96];
+    (void)snprintf(name, sizeof name, "rpopd:%s", c->instance);
+    m->redis = redis_new(m->loop,
+                         &(struct redis_options){.url = c->redis.url,
+                                                 .username = c->redis.username,
+                                                 .password = c->redis.password,
+                                                 .client_name = name,
+                                                 .connect_timeout_ms = c->redis.connect_timeout_ms,
+                                                 .command_timeout_ms = c->redis.command_timeout_ms,
+                                                 .max_bulk = largest_payload(c)},
+                         e);
+    if (!m->redis)
+        return e->code;
+    m->command = redis_command_new();
+    m->control = redis_link_new(m->redis, "control", &control_events, m);
+    m->work = redis_link_new(m->redis, "work", &work_events, m);
+    if (!m->command || !m->control || !m->work)
+        return err_set(e, -ENOMEM, "no memory for the links to Redis");
+    m->lock = lock_open(c->runtime_dir, c->instance, redis_address(m->redis), e);
+    return m->lock ? 0 : e->code;
+}
+
+static int start_workers(struct master *m, struct err *e)
+{
+    m->workers = calloc((size_t)m->conf->workers, sizeof(struct worker *));
+    m->load = calloc((size_t)m->conf->workers, sizeof *m->load);
+    if (!m->workers || !m->load)
+        return err_set(e, -ENOMEM, "no memory for %d workers", m->conf->workers);
+    for (; m->nworkers < (size_t)m->conf->workers; m->nworkers++)
+        if (!(m->workers[m->nworkers] = worker_new(m->conf, (unsigned)m->nworkers, &m->results, e)))
+            return e->code;
+    return 0;
+}
+
+static int open_queues(struct master *m, struct err *e)
+{
+    m->queues = calloc(m->conf->nqueues, sizeof(struct queue *));
+    if (!m->queues)
+        return err_set(e, -ENOMEM, "no memory for the queues");
+    for (; m->nqueues < m->conf->nqueues; m->nqueues++)
+        if (!(m->queues[m->nqueues] = queue_new(m, &m->conf->queues[m->nqueues])))
+            return err_set(e, -ENOMEM, "no memory for queue '%s'",
+                           m->conf->queues[m->nqueues].name);
+    return 0;
+}
+
+static void start_timers(struct master *m)
+{
+    double look = (double)m->conf->lease_ms * 2 / 15000;
+    ev_prepare_init(&m->turn, on_turn);
+    ev_set_priority(&m->turn, EV_MAXPRI); /* before the links write */
+    ev_init(&m->beat, on_beat);
+    ev_timer_init(&m->look, on_look, look, look);
+    ev_timer_init(&m->again_timer, on_again, 0, 0);
+    m->turn.data = m->beat.data = m->look.data = m->again_timer.data = m;
+    ev_prepare_start(m->loop, &m->turn);
+    ev_timer_start(m->loop, &m->look);
+    master_beat_within(m, m->conf->lease_ms / 3);
+}
+
+struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
+{
+    struct master *m = calloc(1, sizeof *m);
+    *ret_exit = 70;
+    if (!m || !(m->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK))) {
+        (void)err_set(e, -ENOMEM, "no memory for the master");
+        free(m);
+        return NULL;
+    }
+    thread_enter(&on_master);
+    m->conf = conf;
+    m->slots = (uint32_t)conf->workers * (uint32_t)conf->concurrency;
+    m->life = LIFE_RUNNING;
+    dispatch_open(m);
+    start_timers(m);
+    m->supervisor = supervisor_new(m);
+    if (!m->supervisor)
+        (void)err_set(e, -ENOMEM, "no memory for the supervisor");
+    if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e) < 0 || open_queues(m, e) < 0)
+        return master_free(m);
+    life_open(m);
+    return m;
+}
+
+int master_run(struct master *m)
+{
+    log_info("started", "instance=%s workers=%zu concurrency=%d queues=%zu redis=%s",
+             m->conf->instance, m->nworkers, m->conf->concurrency, m->nqueues,
+             redis_address(m->redis));
+    (void)ev_run(m->loop, 0);
+    log_info("stopped", "exit=%d", m->exit_code);
+    return m->exit_code;
+}
+
+struct master *master_free(struct master *m)
+{
+    if (!m)
+        return NULL;
+    m->life = LIFE_ENDED;
+    for (size_t i = 0; i < m->nworkers; i++)
+        (void)worker_free(m->workers[i]); /* their last jobs lie in the mailbox */
+    (void)mailbox_take(&m->results);
+    for (size_t i = 0; i < m->nqueues; i++)
+        claim_close(m->queues[i]);
+    m->control = redis_link_free(m->control);
+    m->work = redis_link_free(m->work);
+    m->redis = redis_free(m->redis);
+    for (size_t i = 0; i < m->nqueues; i++)
+        (void)queue_free(m->queues[i]);
+    life_close(m);
+    m->supervisor = supervisor_free(m->supervisor);
+    dispatch_close(m);
+    ev_prepare_stop(m->loop, &m->turn);
+    ev_loop_destroy(m->loop);
+    (void)redis_command_free(m->command);
+    (void)lock_close(m->lock);
+    free(m->queues);
+    free(m->workers);
+    free(m->load);
+    free(m);
+    return NULL;
+}

@@ -1,0 +1,70 @@
+/* master.h - the master thread: its loop, the links to Redis, the slots, and the daemon's life.
+ * Runs on: master. Never awaits. */
+#ifndef DAEMON_MASTER_H
+#define DAEMON_MASTER_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/err.h"
+#include "common/mailbox.h"
+#include "common/thread.h"
+#include "daemon/lock.h"
+#include "daemon/redis.h"
+#include "worker/worker.h"
+
+/*  STARTING -> RUNNING -> DRAINING -> CANCELLING -> LEAVING -> ENDED
+ *                  \________________________________^  (nothing runs) */
+enum life { LIFE_STARTING, LIFE_RUNNING, LIFE_DRAINING, LIFE_CANCELLING, LIFE_LEAVING, LIFE_ENDED };
+
+struct master {
+    struct ev_loop *loop;
+    const struct conf *conf;
+    struct lock *lock;
+    struct redis *redis;
+    struct redis_link
+        *control; /* beats, looks, fences, put-backs: small things, never behind large ones */
+    struct redis_link *work;       /* settles, takes, comparison, payload reads */
+    struct redis_command *command; /* the one under construction */
+    struct queue **queues;
+    size_t nqueues, next_queue; /* the queue that claims first in the next turn */
+    struct worker **workers;
+    uint32_t *load; /* jobs at each worker */
+    size_t nworkers;
+    struct mailbox results; /* jobs that come back from workers */
+    ev_async results_wake;
+    uint32_t slots, held, unread, running;
+    uint64_t batch_numbers; /* one counter a run */
+    unsigned epoch_numbers;
+    int64_t again_at_ms; /* nothing is claimed or started before: memory or processes were short */
+    uint64_t done, dead, lost; /* since the start */
+    ev_prepare turn; /* at the end of each turn: settles, then claims, then one write a link */
+    ev_timer beat, look, life_timer, again_timer;
+    ev_signal signals[5];
+    int64_t beat_sent_ms;
+    enum life life;
+    int64_t leave_by_ms; /* LEAVING gives up then */
+    int exit_code;
+    struct supervisor *supervisor; /* systemd.c */
+};
+
+/* Builds everything up to running worker loops. Gives; NULL with *e and *ret_exit. Borrows conf. */
+struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit) RUNS_ON(on_master);
+int master_run(struct master *m) RUNS_ON(on_master); /* until the end; returns the exit code */
+struct master *master_free(struct master *m)
+    RUNS_ON(on_master); /* takes; NULL is fine; returns NULL */
+
+bool master_quiet(const struct master *m); /* claims no more, starts no more */
+void master_beat_within(struct master *m,
+                        int64_t ms); /* the next beat comes no later; no more than ten a second */
+void master_short(struct master *m); /* memory or the like was short: a second's pause */
+bool master_is_short(const struct master *m);
+void master_recovered(struct master *m); /* a queue has nothing of a dead run left */
+void master_step(struct master *m);      /* a shutdown may have come further */
+void master_refuse(struct master *m, int code,
+                   const char *why); /* ends the daemon: logs the sentence */
+
+#endif

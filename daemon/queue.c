@@ -1,0 +1,177 @@
+#include "daemon/queue.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "daemon/master.h"
+#include "daemon/script.h"
+
+void job_list_init(struct job_list *l)
+{
+    *l = (struct job_list){.tail = &l->head};
+}
+
+void job_list_push(struct job_list *l, struct job *j)
+{
+    j->next = NULL;
+    *l->tail = j;
+    l->tail = &j->next;
+    l->n++;
+}
+
+struct job *job_list_pop(struct job_list *l)
+{
+    struct job *j = l->head;
+    if (!j)
+        return NULL;
+    l->head = j->next;
+    if (!l->head)
+        l->tail = &l->head;
+    l->n--;
+    j->next = NULL;
+    return j;
+}
+
+struct queue *queue_new(struct master *m, const struct conf_queue *conf)
+{
+    struct queue *q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    q->master = m;
+    q->conf = conf;
+    q->instance = m->conf->instance;
+    job_list_init(&q->waiting);
+    q->epoch = epoch_new(lock_run(m->lock), ++m->epoch_numbers);
+    if (!q->epoch || keys_init(&q->key, conf->name, q->instance) < 0) {
+        (void)epoch_unref(q->epoch);
+        free(q);
+        return NULL;
+    }
+    owner_init(q);
+    recover_init(q);
+    settle_init(q);
+    giveback_init(q);
+    if (claim_open(q) < 0)
+        return queue_free(q);
+    return q;
+}
+
+struct queue *queue_free(struct queue *q)
+{
+    if (!q)
+        return NULL;
+    claim_close(q);
+    recover_deinit(q);
+    owner_deinit(q);
+    settle_deinit(q);
+    giveback_deinit(q);
+    while (q->batches)
+        queue_forget(q, q->batches);
+    keys_deinit(&q->key);
+    (void)epoch_unref(q->epoch);
+    free(q);
+    return NULL;
+}
+
+/* The master's slots and the queue's own limit, less what is held and what found batches are still
+ * owed. */
+static uint32_t free_slots(const struct queue *q, uint32_t unread_all, uint32_t unread_here)
+{
+    const struct master *m = q->master;
+    uint32_t limit = (uint32_t)q->conf->concurrency, held = m->held + unread_all,
+             here = q->held + unread_here;
+    uint32_t room = m->slots > held ? m->slots - held : 0;
+    if (!limit)
+        return room;
+    uint32_t own = limit > here ? limit - here : 0;
+    return own < room ? own : room;
+}
+
+uint32_t queue_room(const struct queue *q)
+{
+    return free_slots(q, q->master->unread, q->unread);
+}
+
+uint32_t queue_idle(const struct queue *q)
+{
+    return free_slots(q, 0, 0);
+}
+
+struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
+{
+    struct redis_command *c = q->master->command;
+    redis_begin_script(c, script_find(script), nkeys + 1);
+    redis_arg_text(c, q->key.none);
+    return c;
+}
+
+void queue_add(struct queue *q, struct batch *b)
+{
+    b->next = NULL;
+    b->prev = q->newest;
+    if (q->newest)
+        q->newest->next = b;
+    else
+        q->batches = b;
+    q->newest = b;
+}
+
+static void leave_dirty_list(struct queue *q, struct batch *b)
+{
+    struct batch **at = &q->settle.dirty;
+    while (*at && *at != b)
+        at = &(*at)->dirty_next;
+    if (*at)
+        *at = b->dirty_next;
+}
+
+static void count_unread(struct queue *q, struct batch *b)
+{
+    uint32_t unread = b->job && !b->gone ? batch_unread(b) : 0;
+    q->unread -= unread;
+    q->master->unread -= unread;
+}
+
+void queue_forget(struct queue *q, struct batch *b)
+{
+    assert(!b->out);
+    for (uint32_t i = 0; b->job && i < b->read; i++)
+        if (b->job[i])
+            queue_free_job(b->job[i]);
+    count_unread(q, b);
+    if (b->dirty)
+        leave_dirty_list(q, b);
+    *(b->prev ? &b->prev->next : &q->batches) = b->next;
+    *(b->next ? &b->next->prev : &q->newest) = b->prev;
+    (void)batch_free(b);
+}
+
+struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *payload)
+{
+    struct queue *q = b->queue;
+    bool large = payload->type == REDIS_LARGE || payload->len > (size_t)q->conf->max_payload;
+    struct job *j = job_new(q->conf, large ? NULL : payload->str, payload->len);
+    if (!j)
+        return NULL;
+    j->index = index;
+    j->batch = b;
+    j->birth = b->birth;
+    j->start_until = &b->epoch->start_until;
+    j->first_ms = clock_wall_ms();
+    b->job[index] = j;
+    q->held++;
+    q->master->held++;
+    return j;
+}
+
+void queue_free_job(struct job *j)
+{
+    struct batch *b = j->batch;
+    assert(!j->running && b->job[j->index] == j);
+    b->job[j->index] = NULL;
+    b->queue->held--;
+    b->queue->master->held--;
+    (void)job_free(j);
+}

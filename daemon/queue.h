@@ -1,0 +1,182 @@
+/* queue.h - one queue on the master: its state, and how its rooms call one another.
+ * Runs on: master; callbacks on its one loop. Never awaits. Errors are logged where it is decided
+ * what happens next.
+ *
+ *   owner.c     register, beat, release: may this run have anything of the queue
+ *   recover.c   look, compare, take: what lies in Redis and is mine to run
+ *   feed.c      reads what was found or taken
+ *   claim.c     burst and pop: new jobs, never more than free slots
+ *   dispatch.c  jobs to workers and back
+ *   settle.c    done, dead: repeated until Redis has confirmed it
+ *   giveback.c  claimed and not begun: back to the list
+ *
+ * The state of a room is written by that room alone; the others read it. */
+#ifndef DAEMON_QUEUE_H
+#define DAEMON_QUEUE_H
+
+#include <ev.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/job.h"
+#include "common/thread.h"
+#include "daemon/batch.h"
+#include "daemon/keys.h"
+#include "daemon/redis.h"
+#include "daemon/trouble.h"
+
+struct master;
+
+struct job_list { /* linked by job->next */
+    struct job *head, **tail;
+    uint32_t n;
+};
+
+struct owner {
+    uint64_t number,
+        confirmed; /* the link number: wanted, and as Redis has confirmed it; 0: none */
+    unsigned epochs;
+    bool registered; /* the owner key names my epoch, as far as I know */
+    bool asking;     /* a register is on the way */
+    ev_timer again;
+    char rival[EPOCH_NAME_MAX]; /* another live epoch under my name, and how its beat stands: */
+    char rival_score[32];
+    int64_t rival_since_ms, rival_seen_ms; /* boot clock */
+    unsigned rival_moves;
+};
+
+struct claim {
+    struct redis_link *link;
+    struct batch *batch; /* what is being claimed; NULL: nothing is out */
+    bool pop;
+    bool closing; /* the pop was given up */
+    uint32_t reserved;
+    int64_t depth;         /* of the list, as last answered */
+    int64_t full_until_ms; /* Redis refused a pop: bursts until then */
+    int64_t pause_ms;      /* backoff after an error; 0: none */
+    ev_timer again;
+    bool paused; /* by the key */
+    bool putting;
+    ev_timer pause_look;
+};
+
+struct settle {
+    struct batch *dirty;
+    int64_t pause_ms; /* backoff after an error; 0: none */
+    ev_timer again;
+    uint64_t lost; /* counted here, not yet in Redis */
+    bool counting;
+};
+
+struct giveback {
+    struct batch *batch; /* on its way; NULL: none */
+    ev_timer again;
+};
+
+struct recover {
+    struct recovery *run; /* the comparison and taking under way (recover.c); NULL: none */
+    bool owed;            /* no fresh claim before it is over */
+    bool again;           /* asked for while one was under way */
+    bool known;           /* one was finished: nothing of a dead run is left */
+    bool reading;         /* an LRANGE is out */
+    bool looking;
+    int64_t next_ms; /* when to compare without a cause */
+    ev_timer retry;
+};
+
+struct queue {
+    struct master *master;
+    const struct conf_queue *conf;
+    const char *instance;
+    struct keys key;
+    struct epoch *epoch;
+    struct batch *batches, *newest; /* oldest first */
+    struct job_list waiting;        /* claimed, not handed to a worker */
+    uint32_t held;                  /* slots: jobs in memory and what is reserved for a claim */
+    uint32_t unread;                /* jobs of found batches that are still to be read */
+    uint32_t running;
+    struct owner owner;
+    struct claim claim;
+    struct settle settle;
+    struct giveback giveback;
+    struct recover recover;
+    struct trouble trouble;
+    bool releasing, released; /* at the end */
+};
+
+/* queue.c ---- */
+struct queue *queue_new(struct master *m,
+                        const struct conf_queue *conf); /* gives; NULL on no memory */
+struct queue *queue_free(struct queue *q);              /* takes; NULL is fine */
+uint32_t queue_room(const struct queue *q);             /* how many fresh jobs may be claimed */
+uint32_t queue_idle(const struct queue *q);             /* how many jobs may be read into memory */
+/* Begins a script's command: `none` is its first key already; `nkeys` further keys follow. */
+struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
+    RUNS_ON(on_master);
+void queue_add(struct queue *q, struct batch *b); /* the newest; takes */
+void queue_forget(struct queue *q,
+                  struct batch *b); /* takes and frees it, with what is left in it */
+struct job *queue_new_job(struct batch *b, uint32_t index,
+                          const struct redis_reply *payload); /* takes a slot */
+void queue_free_job(struct job *j); /* its slot is free; leaves its batch */
+void job_list_init(struct job_list *l);
+void job_list_push(struct job_list *l, struct job *j);
+struct job *job_list_pop(struct job_list *l);
+
+/* owner.c ---- */
+void owner_init(struct queue *q);
+void owner_deinit(struct queue *q);
+bool owner_sure(
+    const struct queue *q); /* jobs may be started: registered, and the beat is young enough */
+bool owner_current(const struct queue *q); /* registered under the present link number */
+void owner_kick(struct queue *q);          /* registers where that is needed and possible */
+void owner_raise(struct queue *q); /* what was sent over a link that gives can no longer run */
+void owner_doubt(struct queue *q); /* Redis says the owner key does not name me */
+void owner_beat(struct queue *q);
+int owner_release(struct queue *q,
+                  redis_fn fn); /* as redis_send: fn gets the script's answer, data is q */
+
+/* recover.c ---- */
+void recover_init(struct queue *q);
+void recover_deinit(struct queue *q);
+void recover_start(struct queue *q,
+                   bool owed);      /* compare, take what is open; owed: before any fresh claim */
+void recover_look(struct queue *q); /* the periodic look */
+void recover_vanished(struct batch *b); /* its list is gone: what is in memory runs to its end */
+
+/* feed.c ---- */
+void feed_kick(struct queue *q); /* reads found batches as slots come free */
+void feed_batch(struct batch *b, uint32_t length,
+                const struct redis_reply *bits); /* takes: a batch that was found */
+
+/* claim.c ---- */
+int claim_open(struct queue *q); /* 0 or -ENOMEM */
+void claim_close(struct queue *q);
+void claim_kick(struct queue *q);     /* claims where that is allowed now */
+void claim_put_back(struct queue *q); /* what lies in passage returns to the list */
+void claim_stop(struct queue *q);     /* shutdown: a blocked pop is given up */
+bool claim_out(const struct queue *q);
+
+/* dispatch.c ---- */
+void dispatch_pump(struct queue *q); /* hands waiting jobs to workers */
+void dispatch_read(
+    struct job *j); /* takes: was read into memory: to the waiting, or at once to the dead */
+void dispatch_abandon(
+    struct queue *q); /* the epoch is lost: nothing of it starts, what runs is cancelled */
+
+/* settle.c ---- */
+void settle_init(struct queue *q);
+void settle_deinit(struct queue *q);
+void settle_ended(struct job *j); /* takes: it has an outcome */
+void settle_dirty(struct batch *b);
+void settle_flush(struct queue *q); /* once a turn: sends what can be sent */
+void settle_lost(struct queue *q, uint64_t jobs);
+
+/* giveback.c ---- */
+void giveback_init(struct queue *q);
+void giveback_deinit(struct queue *q);
+void giveback_batch(struct batch *b); /* what of it has not begun */
+void giveback_all(struct queue *q);
+
+#endif

@@ -1,0 +1,29 @@
+/* handler.h - what a job can do: one table entry a type.
+ * Runs on: the worker's loop thread. `run` is a coroutine: it may await and may spend minutes; init
+ * and exit never await. Errors: init returns 0 or a negative errno with a sentence, and the daemon
+ * does not start; run returns an outcome and, for every outcome but JOB_DONE, a sentence in *why.
+ * Ownership: the job is borrowed for the time of the call. */
+#ifndef WORKER_HANDLER_HANDLER_H
+#define WORKER_HANDLER_HANDLER_H
+
+#include "common/conf.h"
+#include "common/err.h"
+#include "common/job.h"
+#include "common/thread.h"
+
+struct handler {
+    const char *type; /* as in handler.type */
+    /* Once a worker and queue, before its first job: *ret_state is handed to run and exit. NULL: no
+     * state. */
+    int (*init)(const struct conf_queue *queue, void **ret_state, struct err *e);
+    /* A cancelled await is passed on as JOB_CANCELLED. */
+    enum job_outcome (*run)(struct job *j, void *state, struct err *why);
+    void (*exit)(void *state); /* after its last job. NULL: nothing to do */
+};
+
+extern const struct handler handler_sleep, handler_null;
+
+/* Any thread. Borrowed for ever; NULL where there is no such type. */
+const struct handler *handler_find(const char *type);
+
+#endif

@@ -1,0 +1,266 @@
+/* One task a job: what the master submits becomes a coroutine on this loop, its outcome goes back
+ * by the results mailbox. */
+#include "worker/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/thread.h"
+#include "worker/handler/handler.h"
+#include "worker/runtime/loop.h"
+#include "worker/runtime/run.h"
+#include "worker/runtime/task.h"
+
+struct hook { /* what a queue's handler has here */
+    const struct handler *handler;
+    void *state;
+    bool ready;
+};
+
+struct post { /* a message without a payload; posted again only after it was run */
+    struct loop_item item;
+    struct worker *worker;
+    atomic_bool out;
+};
+
+struct worker {
+    const struct conf *conf;
+    unsigned index;
+    struct mailbox *results;
+    struct loop *loop;
+    pthread_t thread;
+    bool started;
+    sem_t up; /* init hooks have run, or failed */
+    struct err failed;
+    struct hook *hooks;      /* by queue */
+    struct carrier *running; /* on the worker's thread */
+    struct post cancel, poke, stop;
+    _Atomic uint64_t progress;
+};
+
+struct carrier { /* takes a job through the loop */
+    struct loop_job task;
+    struct worker *worker;
+    struct job *job;
+    struct carrier *next, **at; /* of the running */
+};
+
+static void link_in(struct carrier *c)
+{
+    struct worker *w = c->worker;
+    c->next = w->running;
+    c->at = &w->running;
+    if (c->next)
+        c->next->at = &c->next;
+    w->running = c;
+}
+
+static void link_out(struct carrier *c)
+{
+    *c->at = c->next;
+    if (c->next)
+        c->next->at = c->at;
+}
+
+/* Awaits what the handler awaits. */
+static int run_job(void *arg, void **ret_result, struct err *e)
+{
+    (void)ret_result, (void)e;
+    struct carrier *c = arg;
+    struct job *j = c->job;
+    const struct hook *hook = &c->worker->hooks[j->conf - c->worker->conf->queues];
+    if (clock_boot_ms() >= atomic_load(j->start_until)) {
+        j->outcome = JOB_LATE;
+        return 0;
+    }
+    if (atomic_load(&j->cancel))
+        return 0; /* JOB_CANCELLED, as it was set */
+    struct err why = {0};
+    link_in(c);
+    j->outcome = hook->handler->run(j, hook->state, &why);
+    link_out(c);
+    if (why.code)
+        j->reason = strdup(why.text); /* without memory for it: a dead letter without a reason */
+    return 0;
+}
+
+static void job_ended(struct loop_job *task, int code, void *result, const struct err *e)
+{
+    (void)result, (void)e;
+    struct carrier *c = (struct carrier *)task; /* its first member */
+    struct worker *w = c->worker;
+    struct job *j = c->job;
+    free(c);
+    if (code)
+        j->outcome = code == -ENOMEM ? JOB_AGAIN : JOB_CANCELLED;
+    mailbox_push(w->results, &j->mail);
+}
+
+int worker_submit(struct worker *w, struct job *j)
+{
+    struct carrier *c = malloc(sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    *c = (struct carrier){
+        .task = {.fn = run_job, .arg = c, .name = j->conf->name, .done = job_ended},
+        .worker = w,
+        .job = j};
+    j->outcome = JOB_CANCELLED; /* unless it gets further */
+    int r = loop_submit(w->loop, &c->task);
+    if (r < 0) {
+        j->outcome = JOB_NONE;
+        free(c);
+    }
+    return r;
+}
+
+/* ---- messages ---- */
+
+static struct worker *arrived(struct loop_item *item)
+{
+    struct post *p = (struct post *)item; /* its first member */
+    atomic_store(&p->out, false);
+    return p->worker;
+}
+
+static void cancel_marked(struct loop_item *item)
+{
+    for (struct carrier *c = arrived(item)->running; c; c = c->next)
+        if (atomic_load(&c->job->cancel) && c->task.task && !task_cancelling(c->task.task))
+            (void)task_cancel(c->task.task);
+}
+
+static void make_progress(struct loop_item *item)
+{
+    atomic_fetch_add(&arrived(item)->progress, 1);
+}
+
+static void stop_loop(struct loop_item *item)
+{
+    loop_stop(arrived(item)->loop);
+}
+
+static void dropped(struct loop_item *item)
+{
+    (void)arrived(item);
+}
+
+static const struct loop_item_ops cancel_ops = {cancel_marked, dropped};
+static const struct loop_item_ops poke_ops = {make_progress, dropped};
+static const struct loop_item_ops stop_ops = {stop_loop, dropped};
+
+static void post(struct post *p)
+{
+    if (!atomic_exchange(&p->out, true) && loop_post(p->worker->loop, &p->item) < 0)
+        atomic_store(&p->out, false);
+}
+
+void worker_cancel(struct worker *w)
+{
+    post(&w->cancel);
+}
+
+void worker_poke(struct worker *w)
+{
+    post(&w->poke);
+}
+
+uint64_t worker_progress(const struct worker *w)
+{
+    return atomic_load(&w->progress);
+}
+
+/* ---- the thread ---- */
+
+static int run_init_hooks(struct worker *w)
+{
+    for (size_t i = 0; i < w->conf->nqueues; i++) {
+        struct hook *h = &w->hooks[i];
+        h->handler = handler_find(w->conf->queues[i].handler.type);
+        assert(h->handler); /* the configuration has checked it */
+        int r = h->handler->init ? h->handler->init(&w->conf->queues[i], &h->state, &w->failed) : 0;
+        if (r < 0)
+            return r;
+        h->ready = true;
+    }
+    return 0;
+}
+
+static void run_exit_hooks(struct worker *w)
+{
+    for (size_t i = 0; i < w->conf->nqueues; i++)
+        if (w->hooks[i].ready && w->hooks[i].handler->exit)
+            w->hooks[i].handler->exit(w->hooks[i].state);
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct err e = {0};
+    thread_enter(&on_worker);
+    int r = run_init_hooks(w);
+    (void)sem_post(&w->up);
+    if (r == 0) {
+        (void)loop_run_forever(w->loop, &e);
+        (void)run_teardown(w->loop, &e); /* cancels what still runs and waits for it */
+    }
+    run_exit_hooks(w);
+    thread_leave();
+    return NULL;
+}
+
+struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbox *results,
+                          struct err *e)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w) {
+        (void)err_set(e, -ENOMEM, "no memory for worker %u", index);
+        return NULL;
+    }
+    w->conf = conf;
+    w->index = index;
+    w->results = results;
+    w->cancel = (struct post){.item = {.ops = &cancel_ops}, .worker = w};
+    w->poke = (struct post){.item = {.ops = &poke_ops}, .worker = w};
+    w->stop = (struct post){.item = {.ops = &stop_ops}, .worker = w};
+    (void)sem_init(&w->up, 0, 0);
+    w->hooks = calloc(conf->nqueues, sizeof *w->hooks);
+    w->loop = loop_new(0);
+    if (!w->hooks || !w->loop) {
+        (void)err_set(e, -ENOMEM, "no memory for the loop of worker %u", index);
+        return worker_free(w);
+    }
+    int r = pthread_create(&w->thread, NULL, worker_main, w);
+    if (r) {
+        (void)err_set(e, -r, "cannot start the thread of worker %u: %s", index, strerror(r));
+        return worker_free(w);
+    }
+    w->started = true;
+    while (sem_wait(&w->up) < 0)
+        ; /* a signal */
+    if (!w->failed.code)
+        return w;
+    if (e)
+        *e = w->failed;
+    return worker_free(w);
+}
+
+struct worker *worker_free(struct worker *w)
+{
+    if (!w)
+        return NULL;
+    if (w->started) {
+        post(&w->stop);
+        (void)pthread_join(w->thread, NULL);
+    }
+    (void)loop_free(w->loop);
+    (void)sem_destroy(&w->up);
+    free(w->hooks);
+    free(w);
+    return NULL;
+}

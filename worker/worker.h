@@ -1,0 +1,38 @@
+/* worker.h - one worker: a thread with its own coroutine event loop, one task a job.
+ * Runs on: worker_new, _submit, _cancel_all, _stop and _free on the master; the rest on its own
+ * thread. Never awaits. Errors: negative errno. Ownership: a submitted job is the worker's until it
+ * comes back by the results mailbox. */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/conf.h"
+#include "common/err.h"
+#include "common/job.h"
+#include "common/mailbox.h"
+
+struct worker;
+
+/* Starts the thread and its loop and runs the handlers' init hooks; waits until that is done.
+ * Gives; NULL with *e. Borrows conf and results: every job comes back there, with an outcome. */
+struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbox *results,
+                          struct err *e);
+
+/* Takes j on 0: it becomes a task on the worker's loop (run_coroutine_threadsafe). -ENOMEM: still
+ * the caller's. */
+int worker_submit(struct worker *w, struct job *j);
+
+/* The jobs whose `cancel` flag is set are cancelled at their next step, and come back. */
+void worker_cancel(struct worker *w);
+
+/* A number that grows whenever the loop has gone round after worker_poke. */
+void worker_poke(struct worker *w);
+uint64_t worker_progress(const struct worker *w);
+
+/* Takes: cancels what still runs, ends the loop, joins the thread. NULL is fine; returns NULL. */
+struct worker *worker_free(struct worker *w);
+
+#endif
