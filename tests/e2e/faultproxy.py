@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""A Redis-aware proxy between two unix sockets that breaks one connection at an exact command.
+
+  faultproxy.py LISTEN UPSTREAM
+
+A line on stdin arms it anew and sets the counters to zero; the answer is a line `commands <n> hits <n>` with the counts so far:
+
+  KIND N [ARG]     break at the N-th command since (over all connections, from 1)
+  none             break nothing
+  release          first lets go what is held, then as `none`
+
+KIND is one of
+  cut-before   the command is not forwarded; both sides are closed
+  cut-after    the command is forwarded and carried out; its answer is swallowed, both sides are closed
+  half         half of the answer is passed on, then both sides are closed
+  stall        the answer is swallowed and the connection stays open and silent
+  split        the answer comes one byte at a time
+  error        the command is not forwarded; the answer is the error ARG
+  orphan       the command is forwarded, the client is cut off, the server's side stays open
+  late         the client is cut off; the command and all behind it reach the server when ARG further commands have passed,
+               or on `release`
+"""
+import asyncio, socket, struct, sys
+
+LISTEN, UPSTREAM = sys.argv[1:3]
+
+
+class Need(Exception):
+    """More bytes are needed."""
+
+
+class Fault:
+    kind, at, arg = "none", 0, ""
+    commands = hits = 0
+    held = []       # [server's writer, bytes, number of commands to wait for]
+    kept = []       # server sides that outlive their clients
+
+    def arm(self, words):
+        self.kind = words[0]
+        self.at = int(words[1]) if len(words) > 1 else 0
+        self.arg = " ".join(words[2:])
+        self.commands = self.hits = 0
+
+    def next(self):
+        """Counts a command: is this the one?"""
+        self.commands += 1
+        for h in self.held:
+            h[2] -= 1
+        self.release(lambda h: h[2] <= 0)
+        if self.kind in ("none", "release") or self.commands != self.at:
+            return False
+        self.hits += 1
+        return True
+
+    def release(self, due):
+        for h in [h for h in self.held if due(h)]:
+            self.held.remove(h)
+            h[0].write(bytes(h[1]))
+            self.kept.append(h[0])
+
+
+FAULT = Fault()
+
+
+def line(b, i):
+    j = b.find(b"\r\n", i)
+    if j < 0:
+        raise Need
+    return bytes(b[i:j]), j + 2
+
+
+def request(b):
+    """The length of the first complete command in b."""
+    head, i = line(b, 0)
+    if head[:1] != b"*":
+        return i
+    for _ in range(int(head[1:])):
+        head, i = line(b, i)
+        i += int(head[1:]) + 2
+        if len(b) < i:
+            raise Need
+    return i
+
+
+def reply(b, i=0):
+    """The end of the reply that begins at i."""
+    head, i = line(b, i)
+    if head[:1] in b"+-:":
+        return i
+    n = int(head[1:])
+    if head[:1] == b"$":
+        if n >= 0 and len(b) < i + n + 2:
+            raise Need
+        return i + n + 2 if n >= 0 else i
+    for _ in range(max(n, 0)):
+        i = reply(b, i)
+    return i
+
+
+def reset(w):
+    sock = w.get_extra_info("socket")
+    if sock is not None and sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    w.transport.abort()
+
+
+class Connection:
+    def __init__(self, client, server):
+        self.cr, self.cw = client
+        self.sr, self.sw = server
+        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None)
+        self.keep = False               # the server's side outlives the client's
+
+    async def requests(self):
+        buf = bytearray()
+        while True:
+            data = await self.cr.read(65536)
+            if not data:
+                return
+            buf += data
+            while buf:
+                try:
+                    n = request(buf)
+                except Need:
+                    break
+                kind = FAULT.kind if FAULT.next() else ""
+                if kind == "late":
+                    FAULT.held.append([self.sw, buf, int(FAULT.arg or 1)])
+                    self.keep = True
+                if kind in ("late", "cut-before"):
+                    return
+                own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
+                await self.pending.put((kind, own))
+                if own is None:
+                    self.sw.write(bytes(buf[:n]))
+                    await self.sw.drain()
+                del buf[:n]
+                if kind == "orphan":
+                    self.keep = True
+                    FAULT.kept.append(self.sw)
+                    return
+
+    async def answer(self, buf):
+        while True:
+            try:
+                return reply(buf)
+            except Need:
+                data = await self.sr.read(65536)
+                if not data:
+                    return 0
+                buf += data
+
+    async def replies(self):
+        buf = bytearray()
+        while True:
+            kind, own = await self.pending.get()
+            n = await self.answer(buf) if own is None else 0
+            if own is None and not n:
+                return
+            raw = bytes(buf[:n]) if own is None else own
+            del buf[:n]
+            if kind == "cut-after":
+                return
+            if kind == "stall":
+                await asyncio.sleep(3600)
+            if kind == "half":
+                raw = raw[:len(raw) // 2]
+            if kind == "split":
+                for c in raw:
+                    self.cw.write(bytes([c]))
+                    await self.cw.drain()
+            else:
+                self.cw.write(raw)
+                await self.cw.drain()
+            if kind == "half":
+                return
+
+    async def run(self):
+        both = [asyncio.ensure_future(self.requests()), asyncio.ensure_future(self.replies())]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        for t in both:
+            t.cancel()
+        await asyncio.gather(*both, return_exceptions=True)
+        reset(self.cw)
+        if not self.keep:
+            reset(self.sw)
+
+
+async def accept(cr, cw):
+    try:
+        server = await asyncio.open_unix_connection(UPSTREAM)
+    except OSError:
+        reset(cw)
+        return
+    await Connection((cr, cw), server).run()
+
+
+async def control():
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while True:
+        words = (await reader.readline()).decode().split()
+        if not words:
+            return
+        counts = f"commands {FAULT.commands} hits {FAULT.hits}"
+        if words[0] == "release":
+            FAULT.release(lambda h: True)
+        else:
+            for w in FAULT.kept + [h[0] for h in FAULT.held]:
+                reset(w)
+            FAULT.kept.clear()
+            FAULT.held.clear()
+        FAULT.arm(words)
+        print(counts, flush=True)
+
+
+async def main():
+    server = await asyncio.start_unix_server(accept, LISTEN)
+    print("ready", flush=True)
+    await control()
+    server.close()
+
+asyncio.run(main())

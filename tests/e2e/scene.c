@@ -1,0 +1,174 @@
+#include "tests/e2e/scene.h"
+
+#include <ftw.h>
+#include <time.h>
+
+#include "tests/e2e/proxy.h"
+
+int scene_new_with(void **state, const char *const *args)
+{
+    struct scene *s = calloc(1, sizeof *s);
+    *state = s;
+    if (!s)
+        return -1;
+    s->instance = "e2e";
+    s->redis_more = "";
+    (void)snprintf(s->folder, sizeof s->folder, "/tmp/rpopd-e2e.XXXXXX");
+    if (!mkdtemp(s->folder))
+        return -1;
+    (void)snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s/run", s->folder);
+    s->redis = redis_server_start(false, args);
+    if (!s->redis)
+        return -1;
+    (void)snprintf(s->url, sizeof s->url, "%s", redis_server_url(s->redis));
+    s->daemon = daemon_new(s->folder, "rpopd");
+    return 0;
+}
+
+int scene_new(void **state)
+{
+    return scene_new_with(state, NULL);
+}
+
+int scene_new_durable(void **state)
+{
+    return scene_new_with(
+        state, (const char *const[]){"--appendonly", "yes", "--appendfsync", "always", NULL});
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+    (void)st, (void)flag, (void)f;
+    return remove(path);
+}
+
+int scene_free(void **state)
+{
+    struct scene *s = *state;
+    if (!s)
+        return 0;
+    daemon_free(s->daemon);
+    daemon_free(s->second);
+    proxy_free(s->proxy);
+    redis_server_stop(s->redis);
+    if (getenv("E2E_KEEP"))
+        (void)fprintf(stderr, "kept: %s\n", s->folder);
+    else
+        (void)nftw(s->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(s);
+    *state = NULL;
+    return 0;
+}
+
+/* The daemon ------------------------------------------------------------------------------------
+ */
+
+char *scene_conf(const struct scene *s, const char *more)
+{
+    char *text = NULL;
+    if (asprintf(&text,
+                 "instance = \"%s\";\nruntime_dir = \"%s\";\nredis: { url = \"%s\"; %s };\n%s\n",
+                 s->instance, s->runtime_dir, s->url, s->redis_more, more) < 0)
+        fail_msg("no memory");
+    return text;
+}
+
+void scene_launch(struct scene *s, const char *more)
+{
+    char *text = scene_conf(s, more);
+    daemon_configure(s->daemon, text);
+    free(text);
+    daemon_start(s->daemon);
+}
+
+static void owner_of(struct scene *s, char *ret_value, size_t size)
+{
+    const char *v = ask_text(s, "GET rpopd:{queue}:owner:%s", s->instance);
+    (void)snprintf(ret_value, size, "%s", v ? v : "");
+}
+
+/* After a kill the owner key of the former life still stands there. */
+static bool registered_since(struct scene *s, const char *before)
+{
+    char now[256];
+    owner_of(s, now, sizeof now);
+    return now[0] && strcmp(now, before) != 0;
+}
+
+static void await_registered(struct scene *s, const char *before)
+{
+    scene_await(s, LIMIT_MS, registered_since(s, before) || !daemon_alive(s->daemon));
+    scene_check(s, daemon_alive(s->daemon));
+}
+
+void scene_start(struct scene *s, const char *more)
+{
+    char before[256];
+    owner_of(s, before, sizeof before);
+    scene_launch(s, more);
+    await_registered(s, before);
+}
+
+void scene_again(struct scene *s)
+{
+    char before[256];
+    owner_of(s, before, sizeof before);
+    daemon_start(s->daemon);
+    await_registered(s, before);
+}
+
+void scene_stop(struct scene *s, int sig, int code, int64_t limit_ms)
+{
+    int r = daemon_stop(s->daemon, sig, limit_ms);
+    if (r == code)
+        return;
+    char what[96];
+    (void)snprintf(what, sizeof what, "signal %d: ended with %d and not %d (%d: not in time)", sig,
+                   r, code, -ETIMEDOUT);
+    scene_fail(s, what, __FILE__, __LINE__);
+}
+
+/* Waiting, failing ------------------------------------------------------------------------------
+ */
+
+void scene_tick(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+static const char *tail_of(const char *text, size_t len)
+{
+    return len > 3000 ? text + len - 3000 : text;
+}
+
+void scene_fail(struct scene *s, const char *what, const char *file, int line)
+{
+    size_t len;
+    const char *err = daemon_err(s->daemon, &len);
+    bool alive = daemon_alive(s->daemon);
+    print_error("%s\nthe daemon %s; the end of its log:\n%s\n", what, alive ? "lives" : "has ended",
+                tail_of(err, len));
+    _fail(file, line);
+    abort();
+}
+
+bool scene_long(void)
+{
+    return getenv("E2E_LONG") != NULL;
+}
+
+int scene_number(const char *name, int n)
+{
+    const char *text = getenv(name);
+    return text ? atoi(text) : n;
+}
+
+unsigned scene_random(unsigned below)
+{
+    static unsigned seed; /* one sequence a program, so that SEED repeats it */
+    if (!seed) {
+        seed = (unsigned)scene_number("SEED", (int)(clock_now_ns() & 0xffffff)) | 1;
+        print_message("# SEED=%u\n", seed);
+    }
+    return (unsigned)rand_r(&seed) % below;
+}

@@ -1,0 +1,161 @@
+/* The connection broken at every single command of a short life, in every way: no job is lost, none
+ * is run twice. */
+#include "tests/e2e/scene.h"
+
+#include "tests/e2e/proxy.h"
+
+#define AT_START 3 /* jobs that lie there */
+#define LATER 3    /* jobs that come one by one, so that each meets a pop */
+#define JOBS (AT_START + LATER)
+
+struct way {
+    const char *kind, *arg;
+};
+
+/* One life: jobs from a list, jobs from pops, a settle for each, an exit. */
+static void short_life(struct scene *s)
+{
+    push_numbers(s, "queue", "0.00", 0, AT_START);
+    daemon_start(s->daemon);
+    for (unsigned i = AT_START; i <= JOBS; i++) {
+        scene_await(s, LIMIT_MS,
+                    printed(s, "Done", "0.00", JOBS).distinct == i || !daemon_alive(s->daemon));
+        scene_check(s, daemon_alive(s->daemon));
+        if (i < JOBS)
+            push_numbers(s, "queue", "0.00", i, 1);
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void fresh_life(struct scene *s)
+{
+    assert_int_equal(ask_int(s, "FLUSHALL"), 1);
+    s->daemon = daemon_free(s->daemon);
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/rpopd.out", s->folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/rpopd.err", s->folder);
+    (void)unlink(path);
+    s->daemon = daemon_new(s->folder, "rpopd");
+}
+
+static void assert_all_once(struct scene *s, const struct way *w, unsigned at)
+{
+    struct tally t = printed(s, "Done", "0.00", JOBS);
+    const char *left = left_over(s);
+    if (t.distinct == JOBS && t.total == JOBS && stat_of(s, "queue", "done") == JOBS && !left[0])
+        return;
+    print_error("%s %s at command %u: %u of %u jobs, %u runs, %lld settled, left '%s'\n", w->kind,
+                w->arg, at, t.distinct, JOBS, t.total, stat_of(s, "queue", "done"), left);
+    scene_fail(s, "a job was lost, doubled or left behind", __FILE__, __LINE__);
+}
+
+/* What was held back comes after the daemon is gone, when a new job lies there: it must not vanish
+ * in a dead one's hands. */
+static void assert_late_bytes_take_nothing(struct scene *s)
+{
+    push_numbers(s, "queue", "600.", 0, 1);
+    (void)proxy_arm(s->proxy, "release");
+    scene_hold(s, 50, held(s, "queue", "600.", 1).total == 1);
+    (void)proxy_arm(s->proxy, "none");
+    scene_again(s);
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_string_equal(ask_text(s, "RPOP queue"), "600.000000");
+    assert_string_equal(left_over(s), "");
+}
+
+static void break_at(struct scene *s, const struct way *w, unsigned at)
+{
+    fresh_life(s);
+    (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
+    short_life(s);
+    assert_all_once(s, w, at);
+    if (!strcmp(w->kind, "late") && !strcmp(w->arg, "1000000"))
+        assert_late_bytes_take_nothing(s);
+    (void)proxy_arm(s->proxy, "none");
+}
+
+static void configure_with_proxy(struct scene *s)
+{
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    s->redis_more = "command_timeout = 0.5; connect_timeout = 0.5;";
+    char *text = scene_conf(s, "lease = 3.0; concurrency = 2; " ONE("sleep", ""));
+    daemon_configure(s->daemon, text);
+    free(text);
+}
+
+static unsigned commands_of_a_clean_life(struct scene *s)
+{
+    fresh_life(s);
+    (void)proxy_arm(s->proxy, "none");
+    short_life(s);
+    assert_all_once(s, &(struct way){"no fault", ""}, 0);
+    unsigned n = proxy_arm(s->proxy, "none").commands;
+    print_message("# %u commands in a clean life\n", n);
+    return n;
+}
+
+/* Every command is broken in one of the ways, or in the long form in each of them. */
+static void broken_everywhere(struct scene *s, const struct way *ways, unsigned n)
+{
+    configure_with_proxy(s);
+    unsigned commands = commands_of_a_clean_life(s), first = scene_random(n);
+    for (unsigned at = 1; at <= commands; at++)
+        for (unsigned k = 0; k < n; k++)
+            if (scene_long() || (at + first) % n == k)
+                break_at(s, &ways[k], at);
+}
+
+static void cut_before_or_after_each_command(void **state)
+{
+    static const struct way ways[] = {{"cut-before", ""}, {"cut-after", ""}, {"half", ""}};
+    broken_everywhere(*state, ways, 3);
+}
+
+static void held_back_at_each_command_and_let_go_later(void **state)
+{
+    static const struct way ways[] = {
+        {"late", "1"}, {"late", "4"}, {"late", "12"}, {"late", "1000000"}, {"orphan", ""}};
+    broken_everywhere(*state, ways, 5);
+}
+
+static void refused_at_each_command(void **state)
+{
+    static const struct way ways[] = {
+        {"error", "LOADING Redis is loading the dataset in memory"},
+        {"error", "READONLY You can't write against a read only replica."},
+        {"error", "OOM command not allowed when used memory > 'maxmemory'."}};
+    broken_everywhere(*state, ways, 3);
+}
+
+static void no_answer_at_some_commands(void **state)
+{
+    static const struct way stall = {"stall", ""};
+    struct scene *s = *state;
+    configure_with_proxy(s);
+    unsigned commands = commands_of_a_clean_life(s), step = scene_long() ? 1 : commands / 6 + 1;
+    for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
+        break_at(s, &stall, at);
+}
+
+static void answers_byte_by_byte_are_answers(void **state)
+{
+    static const struct way split = {"split", ""};
+    struct scene *s = *state;
+    configure_with_proxy(s);
+    unsigned commands = commands_of_a_clean_life(s), step = scene_long() ? 1 : commands / 8 + 1;
+    for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
+        break_at(s, &split, at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(cut_before_or_after_each_command), SCENE(held_back_at_each_command_and_let_go_later),
+        SCENE(refused_at_each_command),          SCENE(no_answer_at_some_commands),
+        SCENE(answers_byte_by_byte_are_answers),
+    };
+    return scene_run(tests);
+}

@@ -1,0 +1,103 @@
+/* The same name without the kept runtime directory: the beat alone says whether the other lives. */
+#include "tests/e2e/scene.h"
+
+/* The second life of the name, as on another machine. */
+static void elsewhere(struct scene *s, const char *conf)
+{
+    (void)snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s/elsewhere", s->folder);
+    s->second = daemon_new(s->folder, "second");
+    char *text = scene_conf(s, conf);
+    daemon_configure(s->second, text);
+    free(text);
+    daemon_start(s->second);
+}
+
+static unsigned second_printed(struct scene *s, const char *verb)
+{
+    const char *out = daemon_out(s->second, NULL);
+    unsigned n = 0;
+    for (const char *p = out; (p = strstr(p, verb)); p += strlen(verb))
+        n++;
+    return n;
+}
+
+static void the_jobs_of_a_dead_one_are_taken_over_after_a_lease(void **state)
+{
+    struct scene *s = *state;
+    push_numbers(s, "queue", "600.", 0, 30);
+    scene_start(s, "lease = 1.0; concurrency = 20; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 30).distinct == 20);
+    daemon_kill(s->daemon);
+    int64_t start = clock_now_ms();
+    elsewhere(s, "lease = 1.0; concurrency = 30; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, second_printed(s, "Waiting 600.") == 30);
+    assert_in_range(clock_now_ms() - start, 900,
+                    10000); /* a lease, for nothing else proves that the other is dead */
+    assert_int_equal(stat_of(s, "queue", "recovered"), 20);
+    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    assert_int_equal(held(s, "queue", "600.", 30).distinct, 30);
+    assert_int_equal(held(s, "queue", "600.", 30).total, 30);
+    assert_int_equal(ask_int(s, "DEL queue"), 1);
+    assert_string_equal(left_over(s), "");
+}
+
+static void a_live_one_is_left_alone_and_the_second_refuses(void **state)
+{
+    struct scene *s = *state;
+    push_numbers(s, "queue", "600.", 0, 5);
+    scene_start(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 5).distinct == 5);
+    elsewhere(s, "lease = 1.0; " ONE("sleep", ""));
+    assert_int_equal(daemon_wait(s->second, LIMIT_MS), 70);
+    assert_int_equal(daemon_logged(s->second, "already running"), 1);
+    assert_int_equal(daemon_logged(s->second, "e2e") > 0, 1);
+    assert_int_equal(second_printed(s, "Waiting"), 0);
+    scene_hold(s, 1500, daemon_alive(s->daemon) && claimed(s, "queue") == 5);
+    assert_int_equal(printed(s, "Waiting", "600.", 5).total, 5);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 5);
+}
+
+static void after_a_clean_exit_nothing_is_waited_for(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, ONE("sleep", ""));
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    push(s, "queue", "0.01");
+    int64_t start = clock_now_ms();
+    elsewhere(s, ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, second_printed(s, "Done 0.01") == 1);
+    assert_in_range(clock_now_ms() - start, 0, 2000); /* the lease is 15 s */
+    assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
+    assert_string_equal(left_over(s), "");
+}
+
+static void one_that_was_frozen_and_lost_its_jobs_settles_nothing(void **state)
+{
+    struct scene *s = *state;
+    push_numbers(s, "queue", "3.0", 0, 5);
+    scene_start(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "3.0", 5).distinct == 5);
+    daemon_signal(s->daemon, SIGSTOP);
+    elsewhere(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, second_printed(s, "Waiting 3.0") == 5);
+    daemon_signal(s->daemon, SIGCONT);
+    /* It finds out; its tasks are cancelled, and it never runs them again. Under one name one of
+     * the two goes. */
+    scene_await(s, LIMIT_MS,
+                second_printed(s, "Done 3.0") == 5 && stat_of(s, "queue", "done") == 5);
+    assert_int_equal(printed(s, "Waiting", "3.0", 5).total, 5);
+    assert_int_equal(stat_of(s, "queue", "done"), 5);
+    assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(the_jobs_of_a_dead_one_are_taken_over_after_a_lease),
+        SCENE(a_live_one_is_left_alone_and_the_second_refuses),
+        SCENE(after_a_clean_exit_nothing_is_waited_for),
+        SCENE(one_that_was_frozen_and_lost_its_jobs_settles_nothing),
+    };
+    return scene_run(tests);
+}
