@@ -27,7 +27,7 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
     claim_kick(w->data);
 }
 
-static void on_up(struct redis_link *link, void *data)
+static void RUNS_ON(on_master) on_up(struct redis_link *link, void *data)
 {
     (void)link;
     claim_kick(data);
@@ -85,7 +85,8 @@ static void back_off(struct queue *q)
 
 /* ---- passage ---- */
 
-static void on_put_back(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_put_back(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct queue *q = data;
@@ -115,7 +116,8 @@ static void look_later(struct queue *q)
     ev_timer_start(q->master->loop, &q->claim.pause_look);
 }
 
-static void on_paused(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_paused(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct queue *q = data;
@@ -125,7 +127,7 @@ static void on_paused(struct redis_link *link, const struct redis_reply *r, void
     }
     q->claim.paused = false;
     log_info("queue-resumed", "queue='%s'", q->conf->name);
-    recover_look(q);
+    look_at(q);
     dispatch_pump(q);
     claim_kick(q);
 }
@@ -142,7 +144,7 @@ static void on_pause_look(struct ev_loop *loop, ev_timer *w, int revents)
         look_later(q);
 }
 
-static void pause_queue(struct queue *q)
+static void RUNS_ON(on_master) pause_queue(struct queue *q)
 {
     if (q->claim.paused)
         return;
@@ -154,8 +156,9 @@ static void pause_queue(struct queue *q)
 
 /* ---- claims ---- */
 
-static void begin_jobs(struct queue *q, struct batch *b, const struct redis_reply *payload,
-                       uint32_t n, bool wanted)
+static void RUNS_ON(on_master)
+    begin_jobs(struct queue *q, struct batch *b, const struct redis_reply *payload, uint32_t n,
+               bool wanted)
 {
     if (batch_fill(b, n, NULL, 0) < 0) {
         (void)batch_free(b); /* a comparison finds it again */
@@ -195,7 +198,8 @@ static bool well_formed(const struct redis_reply *r)
 }
 
 /* Takes b. */
-static void claimed(struct queue *q, struct batch *b, bool pop, const struct redis_reply *r)
+static void RUNS_ON(on_master)
+    claimed(struct queue *q, struct batch *b, bool pop, const struct redis_reply *r)
 {
     uint32_t n = (uint32_t)(r->n - 2);
     q->claim.depth = r->item[1].integer;
@@ -218,7 +222,8 @@ static void claimed(struct queue *q, struct batch *b, bool pop, const struct red
     (void)batch_free(b);
 }
 
-static void on_claim(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_claim(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct queue *q = data;
@@ -262,7 +267,7 @@ static void on_pop(struct redis_link *link, const struct redis_reply *r, void *d
     q->claim.full_until_ms = clock_now_ms() + 1000;
 }
 
-static int send_pop(struct queue *q)
+static int RUNS_ON(on_master) send_pop(struct queue *q)
 {
     struct redis_command *c = q->master->command;
     redis_begin(c, "BLMOVE");
@@ -275,7 +280,7 @@ static int send_pop(struct queue *q)
                       POP_SECONDS * 1000 + q->master->conf->redis.command_timeout_ms, on_pop, q);
 }
 
-static int send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
+static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
 {
     char *entry = batch_entry(b);
     if (!entry)
@@ -298,7 +303,7 @@ static int send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
     return r;
 }
 
-static void claim(struct queue *q, uint32_t n, bool pop)
+static void RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
 {
     struct claim *c = &q->claim;
     struct batch *b = batch_new(q, "", ++q->master->batch_numbers);

@@ -92,7 +92,7 @@ static void on_given(struct redis_link *link, const struct redis_reply *r, void 
     again_in(q, 0.1);
 }
 
-static void send_one(struct batch *b)
+static void RUNS_ON(on_master) send_one(struct batch *b)
 {
     struct queue *q = b->queue;
     struct redis_command *c = queue_script(q, "give_back", 5);
@@ -109,7 +109,7 @@ static void send_one(struct batch *b)
         again_in(q, 0.1);
 }
 
-static void give_next(struct queue *q)
+static void RUNS_ON(on_master) give_next(struct queue *q)
 {
     struct batch *b = q->giveback.batch;
     if (b && !b->out)

@@ -50,7 +50,7 @@ static void cancel_all(struct master *m)
     set_timer(m, CANCEL_MS / 1000.0, 0);
 }
 
-static void drain(struct master *m)
+static void RUNS_ON(on_master) drain(struct master *m)
 {
     log_info("stopping", "running=%u timeout_ms=%lld", m->running,
              (long long)m->conf->shutdown_timeout_ms);
@@ -63,7 +63,8 @@ static void drain(struct master *m)
     }
 }
 
-static void on_release(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_release(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct queue *q = data;
@@ -78,7 +79,7 @@ static void on_release(struct redis_link *link, const struct redis_reply *r, voi
         q->released = true;
 }
 
-static void leave_queue(struct queue *q)
+static void RUNS_ON(on_master) leave_queue(struct queue *q)
 {
     if (!q->owner.registered) {
         q->released = !q->owner.asking;
@@ -93,7 +94,7 @@ static void leave_queue(struct queue *q)
     q->releasing = owner_release(q, on_release) == 0;
 }
 
-static void leave_step(struct master *m)
+static void RUNS_ON(on_master) leave_step(struct master *m)
 {
     size_t left = 0;
     for (size_t i = 0; i < m->nqueues; i++) {

@@ -7,6 +7,7 @@
 
 #include "common/conf.h"
 #include "common/log.h"
+#include "common/thread.h"
 #include "daemon/master.h"
 
 #define RPOPD_CONF RPOPD_SYSCONFDIR "/rpopd/rpopd.conf"
@@ -86,6 +87,7 @@ static int run_daemon(const struct conf *conf)
     log_open(conf->log_level, conf->log_format);
     for (char *const *name = conf->not_in_effect; name && *name; name++)
         log_warn("not-in-effect", "setting=%s what='not in effect yet: it changes nothing'", *name);
+    thread_enter(&on_master);
     struct master *m = master_new(conf, &e, &code);
     if (!m) {
         log_error("refused", "exit=%d why='%s'", code, e.text);

@@ -97,7 +97,7 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
     thread_assert(&on_master);
     struct master *m = w->data;
     for (size_t i = 0; i < m->nqueues; i++)
-        recover_look(m->queues[i]);
+        look_at(m->queues[i]);
     supervisor_tell(m->supervisor);
     if (!m->conf->redis.wait && !redis_ever_connected(m->redis) && *redis_trouble(m->redis))
         master_refuse(m, 69, redis_trouble(m->redis));
@@ -105,7 +105,7 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- a turn ---- */
 
-static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
+static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     (void)loop, (void)revents;
     struct master *m = w->data;
@@ -123,7 +123,7 @@ static void on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 
 /* ---- links ---- */
 
-static void on_control_up(struct redis_link *link, void *data)
+static void RUNS_ON(on_master) on_control_up(struct redis_link *link, void *data)
 {
     (void)link;
     struct master *m = data;
@@ -132,7 +132,7 @@ static void on_control_up(struct redis_link *link, void *data)
     master_beat_within(m, 0);
 }
 
-static void on_work_up(struct redis_link *link, void *data)
+static void RUNS_ON(on_master) on_work_up(struct redis_link *link, void *data)
 {
     (void)link;
     struct master *m = data;
@@ -140,7 +140,8 @@ static void on_work_up(struct redis_link *link, void *data)
         recover_start(m->queues[i], false);
 }
 
-static void on_work_down(struct redis_link *link, const struct err *why, void *data)
+static void RUNS_ON(on_master)
+    on_work_down(struct redis_link *link, const struct err *why, void *data)
 {
     (void)link, (void)why;
     struct master *m = data;
@@ -171,7 +172,7 @@ static size_t largest_payload(const struct conf *conf)
     return (size_t)largest;
 }
 
-static int open_redis(struct master *m, struct err *e)
+static int RUNS_ON(on_master) open_redis(struct master *m, struct err *e)
 {
     const struct conf *c = m->conf;
     char name[96];
@@ -208,7 +209,7 @@ static int start_workers(struct master *m, struct err *e)
     return 0;
 }
 
-static int open_queues(struct master *m, struct err *e)
+static int RUNS_ON(on_master) open_queues(struct master *m, struct err *e)
 {
     m->queues = calloc(m->conf->nqueues, sizeof(struct queue *));
     if (!m->queues)
@@ -243,7 +244,6 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
         free(m);
         return NULL;
     }
-    thread_enter(&on_master);
     m->conf = conf;
     m->slots = (uint32_t)conf->workers * (uint32_t)conf->concurrency;
     m->life = LIFE_RUNNING;

@@ -93,7 +93,7 @@ static void confirmed(struct queue *q, const struct asked *a)
 
 /* Nothing of this epoch is started any more; its tasks end now. What had ended is settled if it can
  * be. */
-static void lose(struct queue *q, const char *why)
+static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
 {
     struct epoch *e = epoch_new(lock_run(q->master->lock), q->master->epoch_numbers + 1);
     if (!e)
@@ -111,7 +111,7 @@ static void lose(struct queue *q, const char *why)
     redis_link_reset(q->claim.link);
 }
 
-static void other_is_dead(struct queue *q, const char *epoch)
+static void RUNS_ON(on_master) other_is_dead(struct queue *q, const char *epoch)
 {
     struct redis_command *c = queue_script(q, "fence_epoch", 3);
     redis_arg_text(c, q->key.owner);
@@ -125,7 +125,7 @@ static void other_is_dead(struct queue *q, const char *epoch)
     log_info("own-run-fenced", "queue='%s' epoch=%s", q->conf->name, epoch);
 }
 
-static void other_stands_still(struct queue *q)
+static void RUNS_ON(on_master) other_stands_still(struct queue *q)
 {
     struct redis_command *c = queue_script(q, "fence", 3);
     redis_arg_text(c, q->key.owner);
@@ -138,8 +138,8 @@ static void other_stands_still(struct queue *q)
 }
 
 /* A foreign run holds the name: its beat decides. */
-static void watch_rival(struct queue *q, const char *epoch, const char *who,
-                        const struct redis_reply *score, int64_t sent)
+static void RUNS_ON(on_master) watch_rival(struct queue *q, const char *epoch, const char *who,
+                                           const struct redis_reply *score, int64_t sent)
 {
     struct owner *o = &q->owner;
     char beat[sizeof o->rival_score] = "";
@@ -175,7 +175,7 @@ static void watch_rival(struct queue *q, const char *epoch, const char *who,
     kick_after(q, lease_ms(q) / 15);
 }
 
-static void on_other(struct queue *q, const struct redis_reply *r, int64_t sent)
+static void RUNS_ON(on_master) on_other(struct queue *q, const struct redis_reply *r, int64_t sent)
 {
     char epoch[EPOCH_NAME_MAX], who[160];
     q->owner.registered = false;
@@ -190,7 +190,8 @@ static void on_other(struct queue *q, const struct redis_reply *r, int64_t sent)
     owner_kick(q);
 }
 
-static void on_registered(struct queue *q, const struct asked *a, uint64_t number)
+static void RUNS_ON(on_master)
+    on_registered(struct queue *q, const struct asked *a, uint64_t number)
 {
     q->owner.registered = true;
     q->owner.confirmed = number;
@@ -204,7 +205,8 @@ static void on_registered(struct queue *q, const struct asked *a, uint64_t numbe
         owner_kick(q); /* cut again meanwhile */
 }
 
-static void on_register(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_register(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct asked *a = data;
@@ -272,7 +274,8 @@ void owner_doubt(struct queue *q)
     owner_kick(q);
 }
 
-static void on_beat(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_beat(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct asked *a = data;

@@ -3,7 +3,8 @@
  * what happens next.
  *
  *   owner.c     register, beat, release: may this run have anything of the queue
- *   recover.c   look, compare, take: what lies in Redis and is mine to run
+ *   look.c      the periodic look at passage and open epochs
+ *   recover.c   compare, take: what lies in Redis and is mine to run
  *   feed.c      reads what was found or taken
  *   claim.c     burst and pop: new jobs, never more than free slots
  *   dispatch.c  jobs to workers and back
@@ -80,9 +81,12 @@ struct recover {
     bool again;           /* asked for while one was under way */
     bool known;           /* one was finished: nothing of a dead run is left */
     bool reading;         /* an LRANGE is out */
-    bool looking;
-    int64_t next_ms; /* when to compare without a cause */
+    int64_t next_ms;      /* when to compare without a cause */
     ev_timer retry;
+};
+
+struct look {
+    bool out;
 };
 
 struct queue {
@@ -101,16 +105,17 @@ struct queue {
     struct settle settle;
     struct giveback giveback;
     struct recover recover;
+    struct look look;
     struct trouble trouble;
     bool releasing, released; /* at the end */
 };
 
 /* queue.c ---- */
-struct queue *queue_new(struct master *m,
-                        const struct conf_queue *conf); /* gives; NULL on no memory */
-struct queue *queue_free(struct queue *q);              /* takes; NULL is fine */
-uint32_t queue_room(const struct queue *q);             /* how many fresh jobs may be claimed */
-uint32_t queue_idle(const struct queue *q);             /* how many jobs may be read into memory */
+struct queue *queue_new(struct master *m, const struct conf_queue *conf)
+    RUNS_ON(on_master);                                       /* gives; NULL on no memory */
+struct queue *queue_free(struct queue *q) RUNS_ON(on_master); /* takes; NULL is fine */
+uint32_t queue_room(const struct queue *q); /* how many fresh jobs may be claimed */
+uint32_t queue_idle(const struct queue *q); /* how many jobs may be read into memory */
 /* Begins a script's command: `none` is its first key already; `nkeys` further keys follow. */
 struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
     RUNS_ON(on_master);
@@ -130,32 +135,38 @@ void owner_deinit(struct queue *q);
 bool owner_sure(
     const struct queue *q); /* jobs may be started: registered, and the beat is young enough */
 bool owner_current(const struct queue *q); /* registered under the present link number */
-void owner_kick(struct queue *q);          /* registers where that is needed and possible */
-void owner_raise(struct queue *q); /* what was sent over a link that gives can no longer run */
-void owner_doubt(struct queue *q); /* Redis says the owner key does not name me */
-void owner_beat(struct queue *q);
-int owner_release(struct queue *q,
-                  redis_fn fn); /* as redis_send: fn gets the script's answer, data is q */
+void owner_kick(struct queue *q)
+    RUNS_ON(on_master); /* registers where that is needed and possible */
+void owner_raise(struct queue *q)
+    RUNS_ON(on_master); /* what was sent over a link that gives can no longer run */
+void owner_doubt(struct queue *q)
+    RUNS_ON(on_master); /* Redis says the owner key does not name me */
+void owner_beat(struct queue *q) RUNS_ON(on_master);
+int owner_release(struct queue *q, redis_fn fn)
+    RUNS_ON(on_master); /* as redis_send: fn gets the script's answer, data is q */
 
 /* recover.c ---- */
 void recover_init(struct queue *q);
 void recover_deinit(struct queue *q);
-void recover_start(struct queue *q,
-                   bool owed);      /* compare, take what is open; owed: before any fresh claim */
-void recover_look(struct queue *q); /* the periodic look */
+void recover_start(struct queue *q, bool owed)
+    RUNS_ON(on_master); /* compare, take what is open; owed: before any fresh claim */
 void recover_vanished(struct batch *b); /* its list is gone: what is in memory runs to its end */
 
+/* look.c ---- */
+void look_at(struct queue *q) RUNS_ON(on_master); /* once a look's time */
+
 /* feed.c ---- */
-void feed_kick(struct queue *q); /* reads found batches as slots come free */
+void feed_kick(struct queue *q) RUNS_ON(on_master); /* reads found batches as slots come free */
 void feed_batch(struct batch *b, uint32_t length,
                 const struct redis_reply *bits); /* takes: a batch that was found */
 
 /* claim.c ---- */
-int claim_open(struct queue *q); /* 0 or -ENOMEM */
-void claim_close(struct queue *q);
-void claim_kick(struct queue *q);     /* claims where that is allowed now */
-void claim_put_back(struct queue *q); /* what lies in passage returns to the list */
-void claim_stop(struct queue *q);     /* shutdown: a blocked pop is given up */
+int claim_open(struct queue *q) RUNS_ON(on_master); /* 0 or -ENOMEM */
+void claim_close(struct queue *q) RUNS_ON(on_master);
+void claim_kick(struct queue *q) RUNS_ON(on_master); /* claims where that is allowed now */
+void claim_put_back(struct queue *q)
+    RUNS_ON(on_master);                              /* what lies in passage returns to the list */
+void claim_stop(struct queue *q) RUNS_ON(on_master); /* shutdown: a blocked pop is given up */
 bool claim_out(const struct queue *q);
 
 /* dispatch.c ---- */
@@ -170,13 +181,13 @@ void settle_init(struct queue *q);
 void settle_deinit(struct queue *q);
 void settle_ended(struct job *j); /* takes: it has an outcome */
 void settle_dirty(struct batch *b);
-void settle_flush(struct queue *q); /* once a turn: sends what can be sent */
+void settle_flush(struct queue *q) RUNS_ON(on_master); /* once a turn: sends what can be sent */
 void settle_lost(struct queue *q, uint64_t jobs);
 
 /* giveback.c ---- */
 void giveback_init(struct queue *q);
 void giveback_deinit(struct queue *q);
-void giveback_batch(struct batch *b); /* what of it has not begun */
-void giveback_all(struct queue *q);
+void giveback_batch(struct batch *b) RUNS_ON(on_master); /* what of it has not begun */
+void giveback_all(struct queue *q) RUNS_ON(on_master);
 
 #endif

@@ -85,7 +85,7 @@ static void give_up(struct recovery *x)
     retry_in(q, 0.5); /* recover_start looks whether the links are up */
 }
 
-static void over(struct recovery *x)
+static void RUNS_ON(on_master) over(struct recovery *x)
 {
     struct queue *q = x->queue;
     bool again = q->recover.again, refused = x->refused;
@@ -116,8 +116,8 @@ static bool unusable(struct recovery *x, const struct redis_reply *r, enum redis
     return true;
 }
 
-static void send_or_give_up(struct recovery *x, struct redis_link *link, struct redis_command *c,
-                            redis_fn fn)
+static void RUNS_ON(on_master) send_or_give_up(struct recovery *x, struct redis_link *link,
+                                               struct redis_command *c, redis_fn fn)
 {
     if (redis_send(link, c, 0, fn, x) < 0)
         give_up(x);
@@ -141,7 +141,7 @@ void recover_vanished(struct batch *b)
     settle_dirty(b);
 }
 
-static void write_entry_again(struct batch *b)
+static void RUNS_ON(on_master) write_entry_again(struct batch *b)
 {
     struct queue *q = b->queue;
     char *entry = batch_entry(b);
@@ -172,7 +172,8 @@ static struct batch *next_of_mine(struct recovery *x, struct batch *from)
 
 static void compare_next(struct recovery *x, struct batch *b);
 
-static void on_length(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_length(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
@@ -190,7 +191,7 @@ static void on_length(struct redis_link *link, const struct redis_reply *r, void
         compare_next(x, next);
 }
 
-static void compare_next(struct recovery *x, struct batch *b)
+static void RUNS_ON(on_master) compare_next(struct recovery *x, struct batch *b)
 {
     struct queue *q = x->queue;
     b = next_of_mine(x, b);
@@ -229,7 +230,7 @@ static bool of_a_dead_run(const struct recovery *x, const struct entry *e)
            lock_is_own_run(q->master->lock, e->epoch, strcspn(e->epoch, "."));
 }
 
-static void next_fence(struct recovery *x)
+static void RUNS_ON(on_master) next_fence(struct recovery *x)
 {
     struct queue *q = x->queue;
     while (x->at < x->entries.n && !of_a_dead_run(x, &x->entries.at[x->at]))
@@ -259,7 +260,8 @@ static bool still_runs(const struct queue *q, const char *epoch)
     return false;
 }
 
-static void on_take(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_take(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
@@ -286,7 +288,7 @@ static void on_take(struct redis_link *link, const struct redis_reply *r, void *
     next_take(x);
 }
 
-static void send_take(struct recovery *x, const struct entry *e)
+static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry *e)
 {
     struct queue *q = x->queue;
     struct batch *b = batch_new(q, e->records ? "r" : "", ++q->master->batch_numbers);
@@ -318,7 +320,7 @@ static void send_take(struct recovery *x, const struct entry *e)
 }
 
 /* My own batches that memory does not know, and what open epochs left; oldest first. */
-static void next_take(struct recovery *x)
+static void RUNS_ON(on_master) next_take(struct recovery *x)
 {
     struct queue *q = x->queue;
     for (; x->at < x->entries.n; x->at++) {
@@ -344,7 +346,8 @@ static void next_take(struct recovery *x)
     next_mark(x);
 }
 
-static void on_entry(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_entry(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
@@ -369,7 +372,7 @@ static void on_entry(struct redis_link *link, const struct redis_reply *r, void 
 }
 
 /* Length, bitmap and entry of x->batch, in one step: a script, so that nothing comes between. */
-static void next_resolve(struct recovery *x)
+static void RUNS_ON(on_master) next_resolve(struct recovery *x)
 {
     struct queue *q = x->queue;
     struct redis_command *c = queue_script(q, "sizes", 3);
@@ -403,7 +406,7 @@ static bool has_entries(const struct recovery *x, const char *epoch)
     return false;
 }
 
-static void next_mark(struct recovery *x)
+static void RUNS_ON(on_master) next_mark(struct recovery *x)
 {
     struct queue *q = x->queue;
     while (x->at < x->open.n && has_entries(x, x->open.at[x->at]))
@@ -418,7 +421,8 @@ static void next_mark(struct recovery *x)
 
 /* ---- scan ---- */
 
-static void on_scan(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_scan(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
@@ -437,7 +441,7 @@ static void on_scan(struct redis_link *link, const struct redis_reply *r, void *
     next_take(x);
 }
 
-static void scan(struct recovery *x, const char *cursor)
+static void RUNS_ON(on_master) scan(struct recovery *x, const char *cursor)
 {
     struct queue *q = x->queue;
     struct redis_command *c = q->master->command;
@@ -449,7 +453,8 @@ static void scan(struct recovery *x, const char *cursor)
     send_or_give_up(x, q->master->work, c, on_scan);
 }
 
-static void on_open(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_open(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
@@ -481,34 +486,4 @@ void recover_start(struct queue *q, bool owed)
     redis_begin(c, "HGETALL");
     redis_arg_text(c, q->key.fenced);
     send_or_give_up(x, q->master->control, c, on_open);
-}
-
-/* ---- look ---- */
-
-static void on_look(struct redis_link *link, const struct redis_reply *r, void *data)
-{
-    (void)link;
-    struct queue *q = data;
-    q->recover.looking = false;
-    if (!r)
-        return;
-    if (r->type != REDIS_ARRAY || r->n != 2 || r->item[0].type != REDIS_INTEGER ||
-        r->item[1].type != REDIS_INTEGER)
-        return trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
-    if (r->item[0].integer)
-        claim_put_back(q);
-    if (r->item[1].integer && !q->recover.run && !ev_is_active(&q->recover.retry))
-        recover_start(q, true);
-}
-
-void recover_look(struct queue *q)
-{
-    if (!owner_current(q) || q->recover.looking)
-        return;
-    if (clock_now_ms() >= q->recover.next_ms && !q->recover.run && !ev_is_active(&q->recover.retry))
-        recover_start(q, false);
-    struct redis_command *c = queue_script(q, "look", 2);
-    redis_arg_text(c, q->key.popped);
-    redis_arg_text(c, q->key.fenced);
-    q->recover.looking = redis_send(q->master->control, c, 0, on_look, q) == 0;
 }

@@ -147,7 +147,8 @@ static struct settle_call *call_new(struct batch *b, enum settle_kind kind)
     return call;
 }
 
-static struct redis_command *begin(struct batch *b, const char *script, unsigned nkeys)
+static RUNS_ON(on_master) struct redis_command *begin(struct batch *b, const char *script,
+                                                      unsigned nkeys)
 {
     struct queue *q = b->queue;
     struct redis_command *c = queue_script(q, script, nkeys);
@@ -160,7 +161,7 @@ static struct redis_command *begin(struct batch *b, const char *script, unsigned
 
 static void on_settled(struct redis_link *link, const struct redis_reply *r, void *data);
 
-static int send(struct settle_call *call, struct redis_command *c)
+static int RUNS_ON(on_master) send(struct settle_call *call, struct redis_command *c)
 {
     struct batch *b = call->batch;
     int r = redis_send(b->queue->master->work, c, 0, on_settled, call);
@@ -169,7 +170,7 @@ static int send(struct settle_call *call, struct redis_command *c)
     return r;
 }
 
-static int send_part(struct batch *b)
+static int RUNS_ON(on_master) send_part(struct batch *b)
 {
     struct settle_call *call = call_new(b, SETTLE_PART);
     if (!call)
@@ -189,7 +190,7 @@ static int send_part(struct batch *b)
     return 0;
 }
 
-static int send_dead(struct batch *b)
+static int RUNS_ON(on_master) send_dead(struct batch *b)
 {
     struct queue *q = b->queue;
     struct job *j = b->dead;
@@ -220,7 +221,7 @@ static int send_dead(struct batch *b)
     return 0;
 }
 
-static int send_whole(struct batch *b)
+static int RUNS_ON(on_master) send_whole(struct batch *b)
 {
     struct settle_call *call = call_new(b, SETTLE_WHOLE);
     if (!call)
@@ -323,7 +324,7 @@ static void drop_ended(struct batch *b)
 }
 
 /* 1: look again in a moment, 0: nothing to do until something ends, -1: could not be sent. */
-static int flush_batch(struct batch *b)
+static int RUNS_ON(on_master) flush_batch(struct batch *b)
 {
     bool mine = b->epoch == b->queue->epoch;
     if (b->gone && mine)
@@ -361,7 +362,7 @@ static void on_counted(struct redis_link *link, const struct redis_reply *r, voi
         trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
 }
 
-static void count_lost(struct queue *q)
+static void RUNS_ON(on_master) count_lost(struct queue *q)
 {
     struct redis_command *c = queue_script(q, "count", 1);
     redis_arg_text(c, q->key.stats);
