@@ -16,20 +16,20 @@ struct context {
     struct binding bindings[];
 };
 
-static _Thread_local struct context *current; /* holds a reference */
+_Thread_local struct context *context_current;
 
 void *context_get(const struct context_var *v)
 {
-    for (size_t i = 0; current && i < current->count; i++)
-        if (current->bindings[i].var == v)
-            return current->bindings[i].value;
+    for (size_t i = 0; context_current && i < context_current->count; i++)
+        if (context_current->bindings[i].var == v)
+            return context_current->bindings[i].value;
     return v->fallback;
 }
 
 int context_set(const struct context_var *v, void *value)
 {
-    size_t count = current ? current->count : 0, at = 0;
-    while (at < count && current->bindings[at].var != v)
+    size_t count = context_current ? context_current->count : 0, at = 0;
+    while (at < count && context_current->bindings[at].var != v)
         at++;
     size_t grown = at == count ? count + 1 : count;
     struct context *c = malloc(sizeof *c + grown * sizeof c->bindings[0]);
@@ -38,7 +38,7 @@ int context_set(const struct context_var *v, void *value)
     atomic_init(&c->refs, 1);
     c->count = grown;
     if (count)
-        memcpy(c->bindings, current->bindings, count * sizeof c->bindings[0]);
+        memcpy(c->bindings, context_current->bindings, count * sizeof c->bindings[0]);
     c->bindings[at] = (struct binding){.var = v, .value = value};
     context_unref(context_swap(c));
     return 0;
@@ -46,7 +46,7 @@ int context_set(const struct context_var *v, void *value)
 
 struct context *context_copy(void)
 {
-    return context_ref(current);
+    return context_ref(context_current);
 }
 
 struct context *context_ref(struct context *c)
@@ -64,7 +64,7 @@ void context_unref(struct context *c)
 
 struct context *context_swap(struct context *c)
 {
-    struct context *before = current;
-    current = c;
+    struct context *before = context_current;
+    context_current = c;
     return before;
 }

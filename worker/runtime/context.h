@@ -22,4 +22,7 @@ void context_unref(struct context *c);
 /* Makes c the current one (takes c) and gives back the one before; pairs nest. */
 struct context *context_swap(struct context *c);
 
+/* The runtime's own: the current context of this thread, with a reference. */
+extern _Thread_local struct context *context_current __attribute__((visibility("hidden")));
+
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/callout.h"
+#include "worker/runtime/coro_ctx.h"
 #include "worker/runtime/error.h"
 #include "worker/runtime/overflow.h"
 
@@ -15,37 +16,12 @@
 #include <ucontext.h>
 #endif
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CORO_ASAN 1
-#endif
-#if __has_feature(thread_sanitizer)
-#define CORO_TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#define CORO_ASAN 1
-#endif
-#ifdef __SANITIZE_THREAD__
-#define CORO_TSAN 1
-#endif
-#ifdef CORO_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-#ifdef CORO_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
-
-static _Thread_local struct coro_ctx *running;
-static _Thread_local struct {
-    callout_fn fn; /* NULL: none */
-    void *arg;
-} wanted; /* what a coroutine that left wants run on its resumer's stack */
+_Thread_local struct coro_thread coro_thread;
 
 static void coro_main(struct coro_ctx *c);
 
 #ifdef CORO_UCONTEXT
-static void coro_switch(void **save_sp, void *to_sp)
+void coro_switch(void **save_sp, void *to_sp)
 {
     ucontext_t here; /* stays valid: this frame sleeps until somebody switches back */
     *save_sp = &here;
@@ -71,7 +47,6 @@ static void *first_frame(struct coro_ctx *c)
     return uc;
 }
 #else
-void coro_switch(void **save_sp, void *to_sp);
 void coro_trampoline(void);
 
 /* Builds what coro_switch pops: the layouts are those of the .S files. */
@@ -79,10 +54,10 @@ static void *first_frame(struct coro_ctx *c)
 {
     uintptr_t *top = (uintptr_t *)(void *)(c->stack->low + c->stack->size - c->stack->colour);
 #ifdef __x86_64__
-    uint32_t control[2] = {0, 0};
-    uintptr_t *sp = top - 10; /* control words, r15 r14 r13 r12 rbx rbp, return address, 2 spare */
-    __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(control[0]), "=m"(control[1]));
-    memcpy(sp, control, sizeof control);
+    uintptr_t *sp = top - 10; /* control word, r15 r14 r13 r12 rbx rbp, return address, 2 spare */
+    uint16_t control;
+    __asm__ volatile("fnstcw %0" : "=m"(control));
+    sp[0] = control;
     sp[3] = (uintptr_t)coro_main;
     sp[4] = (uintptr_t)c;
     sp[7] = (uintptr_t)coro_trampoline;
@@ -98,69 +73,12 @@ static void *first_frame(struct coro_ctx *c)
 }
 #endif
 
-/* The four notes that sanitizers need about a switch. */
-static void note_enter(struct coro_ctx *c, void **ret_fake)
-{
-    (void)c, (void)ret_fake;
-#ifdef CORO_ASAN
-    __sanitizer_start_switch_fiber(ret_fake, c->stack->low, c->stack->size);
-#endif
-#ifdef CORO_TSAN
-    c->back_fiber = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(c->fiber, 0);
-#endif
-}
-
-static void note_entered_back(void *fake)
-{
-    (void)fake;
-#ifdef CORO_ASAN
-    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#endif
-}
-
-static void note_leave(struct coro_ctx *c)
-{
-    (void)c;
-#ifdef CORO_ASAN
-    __sanitizer_start_switch_fiber(c->ended ? NULL : &c->fake, c->back_low, c->back_size);
-#endif
-#ifdef CORO_TSAN
-    __tsan_switch_to_fiber(c->back_fiber, 0);
-#endif
-}
-
-static void note_inside(struct coro_ctx *c)
-{
-    (void)c;
-#ifdef CORO_ASAN
-    __sanitizer_finish_switch_fiber(c->fake, &c->back_low, &c->back_size);
-#endif
-}
-
-static void switch_in(struct coro_ctx *c)
-{
-    void *fake = NULL;
-    running = c;
-    note_enter(c, &fake);
-    coro_switch(&c->back, c->sp);
-    note_entered_back(fake);
-    running = c->resumer;
-}
-
-static void switch_out(struct coro_ctx *c)
-{
-    note_leave(c);
-    coro_switch(&c->sp, c->back);
-    note_inside(c);
-}
-
 static void coro_main(struct coro_ctx *c)
 {
-    note_inside(c);
+    coro_note_inside(c);
     c->entry(c);
     c->ended = true;
-    switch_out(c);
+    coro_ctx_leave(c);
     abort();
 }
 
@@ -169,8 +87,10 @@ void coro_ctx_init(struct coro_ctx *c, struct stack *s, void (*entry)(struct cor
     c->stack = s;
     c->entry = entry;
     c->ended = false;
-    c->fake = NULL;
     c->sp = first_frame(c);
+#ifdef CORO_ASAN
+    c->fake = NULL;
+#endif
 #ifdef CORO_TSAN
     c->fiber = __tsan_create_fiber(0);
 #endif
@@ -187,44 +107,30 @@ void coro_ctx_deinit(struct coro_ctx *c)
 /* On the thread's own stack this is the call itself; from a coroutine its resumer does it. */
 static void call_below(callout_fn fn, void *arg)
 {
-    struct coro_ctx *c = running;
+    struct coro_ctx *c = coro_thread.running;
     if (!c) {
         fn(arg);
         return;
     }
-    wanted.fn = fn;
-    wanted.arg = arg;
-    switch_out(c);
+    coro_thread.wanted = fn;
+    coro_thread.wanted_arg = arg;
+    coro_ctx_leave(c);
 }
 
-static void check_red_zone(const struct coro_ctx *c)
+void coro_ctx_serve(struct coro_ctx *c)
 {
-    if (__builtin_expect(stack_damaged(c->stack), 0))
-        overflow_die(c);
-}
-
-void coro_ctx_enter(struct coro_ctx *c)
-{
-    c->resumer = running;
-    switch_in(c);
-    while (__builtin_expect(wanted.fn != NULL, 0)) {
-        callout_fn fn = wanted.fn;
-        wanted.fn = NULL;
-        check_red_zone(c);
-        call_below(fn, wanted.arg);
-        switch_in(c);
+    while (coro_thread.wanted) {
+        callout_fn fn = coro_thread.wanted;
+        coro_thread.wanted = NULL;
+        call_below(fn, coro_thread.wanted_arg);
+        coro_switch_in(c);
     }
-    check_red_zone(c);
 }
 
-void coro_ctx_leave(void)
+void coro_ctx_check(const struct coro_ctx *c)
 {
-    switch_out(running);
-}
-
-struct coro_ctx *coro_ctx_running(void)
-{
-    return running;
+    if (stack_damaged(c->stack))
+        overflow_die(c);
 }
 
 void coro_thread_init(void)
@@ -336,8 +242,9 @@ int coro_resume(struct coro *c, void **ret_result, struct err *e)
 
 int coro_yield(struct err *e)
 {
-    if (!running || running->entry != object_main)
+    struct coro_ctx *c = coro_thread.running;
+    if (!c || c->entry != object_main)
         return err_set(e, ERROR_RUNTIME, "coro_yield outside of a coroutine resumed by hand");
-    coro_ctx_leave();
+    coro_ctx_leave(c);
     return 0;
 }

@@ -329,7 +329,7 @@ int future_remove_done_callback(struct future *f, future_fn fn, void *arg)
 int future_await(struct future *f, void **ret_result, struct err *e)
 {
     if (f->state == FUTURE_PENDING) {
-        struct task *t = task_current();
+        struct task *t = task_here();
         if (!t)
             return error_set(e, ERROR_NO_TASK);
         if (t->future.loop != f->loop)

@@ -14,11 +14,14 @@
 
 #include "worker/runtime/context.h"
 #include "worker/runtime/coro.h"
+#include "worker/runtime/coro_ctx.h"
 #include "worker/runtime/future.h"
 #include "worker/runtime/loop.h"
 #include "worker/runtime/recycle.h"
 #include "worker/runtime/task.h"
 #include "worker/runtime/timer.h"
+
+#pragma GCC visibility push(hidden)
 
 #define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
 
@@ -154,6 +157,22 @@ bool future_unlink(struct future *f, struct loop_item *i);
 /* task.c */
 void task_drop_all(struct loop *l); /* the loop's references, at its close */
 int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct task **ret_task);
-void task_wait(struct task *t); /* gives up control until its turn is queued and comes */
+/* Gives up control until the turn of t, the current task, comes. As in CPython, a cancellation
+ * asked for while it ran reaches what it now begins to wait for. */
+static inline void task_wait(struct task *t)
+{
+    if (__builtin_expect(t->must_cancel, 0) && t->waiting && future_cancel(t->waiting))
+        t->must_cancel = false;
+    coro_ctx_leave(&t->ctx);
+}
+
+/* The current task of this thread; NULL outside of a task. */
+extern _Thread_local struct loop *loop_of_thread; /* the loop that this thread runs; NULL */
+static inline struct task *task_here(void)
+{
+    return loop_of_thread ? loop_of_thread->current : NULL;
+}
+
+#pragma GCC visibility pop
 
 #endif

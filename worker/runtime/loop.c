@@ -12,7 +12,7 @@
 
 #define STACKS_PER_SLAB 256
 
-static _Thread_local struct loop *running; /* the loop this thread runs */
+_Thread_local struct loop *loop_of_thread;
 
 static struct loop *destroy(struct loop *l)
 {
@@ -95,19 +95,19 @@ bool loop_is_running(const struct loop *l)
 
 struct loop *loop_running(void)
 {
-    if (!running)
+    if (!loop_of_thread)
         errno = -ERROR_NO_LOOP;
-    return running;
+    return loop_of_thread;
 }
 
 struct task *task_current(void)
 {
-    return running ? running->current : NULL;
+    return loop_of_thread ? loop_of_thread->current : NULL;
 }
 
 void loop_check_thread(const struct loop *l, const char *who)
 {
-    if (running != l && loop_is_running(l))
+    if (loop_of_thread != l && loop_is_running(l))
         error_fatal("%s: called from another thread than the loop's; use loop_call_soon_threadsafe",
                     who);
 }
@@ -220,7 +220,7 @@ static int check_runnable(const struct loop *l, struct err *e)
         return error_set(e, ERROR_CLOSED);
     if (loop_is_running(l))
         return error_set(e, ERROR_RUNNING);
-    return running ? error_set(e, ERROR_OTHER_RUNNING) : 0;
+    return loop_of_thread ? error_set(e, ERROR_OTHER_RUNNING) : 0;
 }
 
 int loop_run_forever(struct loop *l, struct err *e)
@@ -229,7 +229,7 @@ int loop_run_forever(struct loop *l, struct err *e)
     if (r < 0)
         return r;
     coro_thread_init();
-    running = l;
+    loop_of_thread = l;
     atomic_store(&l->running, true);
     do {
         run_once(l);
@@ -238,7 +238,7 @@ int loop_run_forever(struct loop *l, struct err *e)
     r = l->interrupt;
     l->interrupt = 0;
     atomic_store(&l->running, false);
-    running = NULL;
+    loop_of_thread = NULL;
     return r < 0 ? error_set(e, r) : 0;
 }
 
@@ -335,13 +335,13 @@ static void format_text(void *arg)
 
 int loop_raise(int code, const char *fmt, ...)
 {
-    if (!running)
+    if (!loop_of_thread)
         return code;
-    struct text t = {.e = &running->raise, .fmt = fmt};
+    struct text t = {.e = &loop_of_thread->raise, .fmt = fmt};
     va_start(t.ap, fmt);
     callout(format_text, &t);
     va_end(t.ap);
-    running->raise.code = code;
-    running->raised = true;
+    loop_of_thread->raise.code = code;
+    loop_of_thread->raised = true;
     return code;
 }

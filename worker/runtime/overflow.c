@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "worker/runtime/coro.h"
+#include "worker/runtime/coro_ctx.h"
 
 #define SIGNAL_STACK_BYTES ((size_t)64 << 10) /* room for the largest register files (AMX) */
 
@@ -64,7 +64,7 @@ static void restore_default(int number)
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
-    const struct coro_ctx *c = coro_ctx_running();
+    const struct coro_ctx *c = coro_thread.running;
     if (c && c->stack && stack_guards(c->stack, info->si_addr)) {
         say(c);
         restore_default(number); /* returning faults again, and that is the end */

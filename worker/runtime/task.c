@@ -189,24 +189,17 @@ static void run_turn(struct loop_item *i)
     t->must_cancel = false;
     t->waiting = NULL;
     t->sleep = NULL;
-    struct context *before = context_swap(t->context);
+    struct context *before = context_current;
+    context_current = t->context;
     l->current = t;
     coro_ctx_enter(&t->ctx);
     l->current = NULL;
-    t->context = context_swap(before);
+    t->context = context_current;
+    context_current = before;
     if (t->ctx.ended) {
         release_stack(t);
         complete(t, l);
     }
-}
-
-/* As in CPython, a cancellation asked for while the task ran reaches what it now begins to wait
- * for. */
-void task_wait(struct task *t)
-{
-    if (t->must_cancel && t->waiting && future_cancel(t->waiting))
-        t->must_cancel = false;
-    coro_ctx_leave();
 }
 
 static void report_destroyed(struct task *t)
@@ -407,7 +400,7 @@ static int give_way(struct task *t)
 
 int task_sleep(int64_t ms)
 {
-    struct task *t = task_current();
+    struct task *t = task_here();
     if (!t)
         return ERROR_NO_TASK;
     return ms > 0 ? sleep_until_ns(t, clock_now_ns() + ms * 1000000) : give_way(t);
@@ -415,7 +408,7 @@ int task_sleep(int64_t ms)
 
 int task_sleep_until(int64_t deadline_ms)
 {
-    struct task *t = task_current();
+    struct task *t = task_here();
     if (!t)
         return ERROR_NO_TASK;
     return sleep_until_ns(t, deadline_ms * 1000000);

@@ -1,0 +1,169 @@
+/* bench_switch.c - what a switch costs: bare, with floating point touched, through the loop (beside
+ * CPython's asyncio where python3 is there), and what a sleeping task takes. `bench_switch
+ * [tasks]`, 1,000,000 tasks. */
+#include <errno.h>
+#include <fenv.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "worker/runtime/coro_ctx.h"
+#include "worker/runtime/run.h"
+#include "worker/runtime/task.h"
+
+#define SWITCHES 20000000
+#define TURNS 3000000
+#define ROUNDS 5
+
+static volatile double sink = 1.0;
+
+static void leave_again(struct coro_ctx *c)
+{
+    (void)c;
+    for (;;)
+        coro_ctx_leave(c);
+}
+
+static void leave_with_floats(struct coro_ctx *c)
+{
+    (void)c;
+    for (;;) {
+        sink = sink * 1.0000001 + 1e-9;
+        coro_ctx_leave(c);
+    }
+}
+
+static void leave_with_rounding(struct coro_ctx *c)
+{
+    (void)c;
+    (void)fesetround(FE_UPWARD);
+    for (;;)
+        coro_ctx_leave(c);
+}
+
+/* The best of a few rounds: the machine is not ours alone. */
+static void bare(const char *what, void (*entry)(struct coro_ctx *c))
+{
+    struct coro_ctx c = {.name = "bench"};
+    struct stack_pool *pool = stack_pool_new(STACK_BYTES, 1);
+    struct stack *s = pool ? stack_get(pool) : NULL;
+    double best = 1e9;
+    if (!s)
+        error_fatal("no memory for a stack");
+    coro_ctx_init(&c, s, entry);
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t t0 = clock_now_ns();
+        for (int i = 0; i < SWITCHES / ROUNDS; i++)
+            coro_ctx_enter(&c);
+        double ns = (double)(clock_now_ns() - t0) / (SWITCHES / ROUNDS) / 2;
+        best = ns < best ? ns : best;
+    }
+    (void)printf("switch, %-26s %7.1f ns\n", what, best);
+    coro_ctx_deinit(&c);
+    stack_pool_free(pool);
+}
+
+static int spin(void *arg, void **ret_result, struct err *e)
+{
+    int r = 0;
+    (void)arg, (void)ret_result, (void)e;
+    for (int i = 0; i < TURNS && r == 0; i++)
+        r = task_sleep(0);
+    return r;
+}
+
+static int two_spinners(void *arg, void **ret_result, struct err *e)
+{
+    double *best = arg;
+    (void)ret_result;
+    for (int round = 0; round < ROUNDS; round++) {
+        int64_t t0 = clock_now_ns();
+        struct task *a = task_create(spin, NULL, NULL), *b = task_create(spin, NULL, NULL);
+        if (!a || !b)
+            return error_set(e, -ENOMEM);
+        (void)task_await(a, NULL, e);
+        (void)task_await(b, NULL, e);
+        task_unref(a);
+        task_unref(b);
+        double ns = (double)(clock_now_ns() - t0) / TURNS / 2;
+        *best = ns < *best ? ns : *best;
+    }
+    return 0;
+}
+
+static void compare_with_python(double ours)
+{
+    static const char script[] = "python3 -c '\n"
+                                 "import asyncio,time\n"
+                                 "N=300000\n"
+                                 "async def spin():\n"
+                                 "    for _ in range(N): await asyncio.sleep(0)\n"
+                                 "async def main():\n"
+                                 "    t=time.perf_counter()\n"
+                                 "    a,b=asyncio.create_task(spin()),asyncio.create_task(spin())\n"
+                                 "    await a; await b\n"
+                                 "    print((time.perf_counter()-t)/N/2*1e9)\n"
+                                 "asyncio.run(main())' 2>/dev/null";
+    char text[64];
+    FILE *p = popen(script, "r");
+    if (p && fgets(text, sizeof text, p))
+        (void)printf("a task's turn, CPython asyncio       %7.1f ns (%.1f times)\n",
+                     strtod(text, NULL), strtod(text, NULL) / ours);
+    if (p)
+        (void)pclose(p);
+}
+
+static long resident_bytes(void)
+{
+    char line[128];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kb = strtol(line + 6, NULL, 10);
+    if (f)
+        (void)fclose(f);
+    return kb * 1024;
+}
+
+static int sleeper(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)ret_result, (void)e;
+    return task_sleep(600000);
+}
+
+static int sleeping_tasks(void *arg, void **ret_result, struct err *e)
+{
+    long n = *(long *)arg, before = resident_bytes();
+    (void)ret_result;
+    int64_t t0 = clock_now_ns();
+    for (long i = 0; i < n; i++)
+        if (task_spawn(sleeper, NULL, NULL) < 0)
+            return error_set(e, -ENOMEM);
+    int r = task_sleep(0);
+    int64_t t1 = clock_now_ns();
+    (void)printf("%ld sleeping tasks: %.0f bytes each, started in %.0f ns each\n", n,
+                 (double)(resident_bytes() - before) / (double)n, (double)(t1 - t0) / (double)n);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    long tasks = argc > 1 ? strtol(argv[1], NULL, 10) : 1000000;
+    double turn = 1e9;
+    struct err e;
+    bare("integers only", leave_again);
+    bare("floating point on one side", leave_with_floats);
+    bare("other rounding on one side", leave_with_rounding);
+    if (run(two_spinners, &turn, NULL, &e) < 0)
+        error_fatal("%s", e.text);
+    (void)printf("a task's turn through the loop       %7.1f ns\n", turn);
+    compare_with_python(turn);
+    int64_t t0 = clock_now_ns();
+    if (run(sleeping_tasks, &tasks, NULL, &e) < 0)
+        error_fatal("%s", e.text);
+    (void)printf("started, cancelled and ended in %.2f s; stacks have %s\n",
+                 (double)(clock_now_ns() - t0) * 1e-9, stack_guard_name());
+    return 0;
+}
