@@ -28,8 +28,7 @@ int redis_check_url(const char *url, struct err *e)
     return url_parse(url, &parsed, e);
 }
 
-/* The server --------------------------------------------------------------------------------------
- */
+/* The server ---------------------------------------------------------------------------------- */
 
 static char *copy_of(const char *first, const char *second)
 {
@@ -167,7 +166,7 @@ uint64_t redis_progress(const struct redis *r)
 }
 
 /* What an operator is told: trouble begins with the first link that fails and ends when the last is
- * back -------- */
+ * back */
 
 void redis_link_is_lost(struct redis_link *l, const struct err *why, bool refused)
 {

@@ -52,7 +52,7 @@ bool redis_is(const struct redis_reply *r, const char *text);
  * not free the `struct redis`. */
 typedef void (*redis_fn)(struct redis_link *link, const struct redis_reply *r, void *data);
 
-/* Servers -------------------------------------------------------------------------------------- */
+/* Servers ------------------------------------------------------------------------------------- */
 
 struct redis_options {
     const char *url;         /* redis://[user[:password]@]host[:port][/db] or unix:///path[?db=n] */
@@ -81,9 +81,10 @@ const char *redis_address(const struct redis *r);
 const char *redis_trouble(const struct redis *r);
 bool redis_ever_connected(const struct redis *r); /* some link was up once */
 uint64_t redis_reconnects(const struct redis *r);
-uint64_t redis_progress(const struct redis *r); /* grows with every answer and every failed attempt */
+uint64_t
+redis_progress(const struct redis *r); /* grows with every answer and every failed attempt */
 
-/* Links ---------------------------------------------------------------------------------------- */
+/* Links --------------------------------------------------------------------------------------- */
 
 struct redis_events {
     /* The link is up: connected, authenticated, database selected. Sent commands of before are
@@ -113,8 +114,7 @@ uint64_t redis_link_cuts(const struct redis_link *l); /* grows by one at each cu
  * at once. */
 void redis_link_reset(struct redis_link *l) RUNS_ON(on_master);
 
-/* Commands: built in place, then sent ------------------------------------------------------------
- */
+/* Commands: built in place, then sent --------------------------------------------------------- */
 
 struct redis_script { /* a file of daemon/lua/, built in */
     const char *name;

@@ -40,8 +40,7 @@ static void move(struct redis_link *l, enum link_state to)
     l->state = to;
 }
 
-/* The timer: the beginning of a connection, the end of a step, the deadline of an answer
- * -------------------- */
+/* The timer: the beginning of a connection, the end of a step, the deadline of an answer ------ */
 
 void redis_link_timer(struct redis_link *l, int64_t at_ms)
 {
@@ -68,8 +67,7 @@ static int64_t backoff_ms(unsigned failures)
     return 1 + (int64_t)(random % (uint64_t)bound);
 }
 
-/* The end of a connection
- * ------------------------------------------------------------------------------- */
+/* The end of a connection --------------------------------------------------------------------- */
 
 static void close_socket(struct redis_link *l)
 {
@@ -131,8 +129,7 @@ void redis_link_reset(struct redis_link *l)
     redis_link_release(l);
 }
 
-/* The greeting: AUTH, SELECT, CLIENT SETNAME, PING in one write
- * ------------------------------------------- */
+/* The greeting: AUTH, SELECT, CLIENT SETNAME, PING in one write ------------------------------- */
 
 static bool is_refusal(const struct redis_reply *r)
 {
@@ -252,8 +249,7 @@ static void greet(struct redis_link *l)
     redis_pipe_flush(l);
 }
 
-/* Connecting: one address after the other, each with its share of the time
- * -------------------------------- */
+/* Connecting: one address after the other, each with its share of the time -------------------- */
 
 static void connect_next(struct redis_link *l)
 {
@@ -346,15 +342,17 @@ static void unconnected(struct redis_link *l)
     try_next(l);
 }
 
-/* Watchers
- * ------------------------------------------------------------------------------------------------
- */
+/* Watchers ------------------------------------------------------------------------------------ */
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
 {
     struct redis_link *l = w->data;
     (void)loop, (void)revents;
     thread_assert(&on_master);
+    if (clock_now_ms() < l->timer_ms) { /* it counts from the beginning of the turn it was set in */
+        redis_link_timer(l, l->timer_ms);
+        return;
+    }
     l->timer_ms = INT64_MAX;
     redis_link_hold(l);
     if (l->state == LINK_IDLE || l->state == LINK_DOWN)
@@ -391,9 +389,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     redis_link_release(l);
 }
 
-/* The link
- * ------------------------------------------------------------------------------------------------
- */
+/* The link ------------------------------------------------------------------------------------ */
 
 struct redis_link *redis_link_new(struct redis *r, const char *name, const struct redis_events *ev,
                                   void *data)

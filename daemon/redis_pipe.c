@@ -14,9 +14,7 @@
 #define READS_MAX 16                    /* a turn: one link does not starve the others */
 #define SLOWEST 4096                    /* bytes a second that an answer under way must come with */
 
-/* Requests
- * ------------------------------------------------------------------------------------------------
- */
+/* Requests ------------------------------------------------------------------------------------ */
 
 static void forget_wire(struct redis_link *l, struct request *q)
 {
@@ -82,8 +80,7 @@ void redis_pipe_drop(struct redis_link *l)
     }
 }
 
-/* The deadline of the oldest answer
- * ------------------------------------------------------------------------- */
+/* The deadline of the oldest answer ----------------------------------------------------------- */
 
 static int64_t deadline(const struct redis_link *l)
 {
@@ -124,9 +121,7 @@ void redis_pipe_overdue(struct redis_link *l)
         watch(l);
 }
 
-/* Writing
- * ---------------------------------------------------------------------------------------------------
- */
+/* Writing ------------------------------------------------------------------------------------- */
 
 static size_t pieces_of(const struct request *q, struct iovec v[3])
 {
@@ -264,9 +259,7 @@ int redis_send(struct redis_link *l, struct redis_command *c, int64_t timeout_ms
     return error;
 }
 
-/* Answers
- * ---------------------------------------------------------------------------------------------------
- */
+/* Answers ------------------------------------------------------------------------------------- */
 
 /* The server does not know the script: the same command goes out again with its text, behind what
  * was sent. */

@@ -36,8 +36,7 @@ struct redis_reader {
     bool answer; /* root was handed out and the arena is to be emptied */
 };
 
-/* The arena --------------------------------------------------------------------------------------
- */
+/* The arena ----------------------------------------------------------------------------------- */
 
 static struct block *block_new(struct redis_reader *r, size_t size)
 {
@@ -75,8 +74,7 @@ static void empty(struct redis_reader *r)
         r->blocks->used = 0;
 }
 
-/* hiredis' reply functions -----------------------------------------------------------------------
- */
+/* hiredis' reply functions -------------------------------------------------------------------- */
 
 static struct redis_reply *slot(const redisReadTask *t)
 {
@@ -134,8 +132,7 @@ static void forget(void *x)
     (void)x; /* it lies in the arena */
 }
 
-/* The reader -------------------------------------------------------------------------------------
- */
+/* The reader ---------------------------------------------------------------------------------- */
 
 /* maxbuf 0: with another value the reader ends the process where no memory is left while it shrinks
  * its buffer. */

@@ -1,0 +1,247 @@
+/* A link whose peer is hostile, broken or no Redis at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "tests/lib/redis_door.h"
+#include "tests/lib/redis_peer.h"
+
+struct scene {
+    struct redis_peer peer;
+    struct door door;
+    struct answers a;
+};
+
+static int begin(void **state)
+{
+    struct scene *s = calloc(1, sizeof *s);
+    *state = s;
+    if (!s || redis_peer_open(&s->peer) < 0)
+        return -1;
+    s->peer.greeting = "+PONG\r\n";
+    struct redis_options o = door_options(s->peer.url);
+    int error = door_open(&s->door, &o);
+    if (!error)
+        redis_peer_attach(&s->peer, s->door.loop);
+    return error;
+}
+
+static int end(void **state)
+{
+    struct scene *s = *state;
+    redis_peer_close(&s->peer);
+    door_close(&s->door);
+    free(s);
+    return 0;
+}
+
+static void say(struct scene *s, const char *bytes, size_t len)
+{
+    s->peer.says = bytes;
+    s->peer.says_len = len;
+}
+
+static int64_t cpu_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static const struct {
+    const char *says, *why;
+} cuts[] = {
+    {"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak the Redis protocol"},
+    {"\x15\x03\x01\x00\x02\x02\x46", "does not speak the Redis protocol"},
+    {"%1\r\n+a\r\n+b\r\n", "does not speak the Redis protocol"},
+    {">2\r\n+a\r\n+b\r\n", "does not speak the Redis protocol"},
+    {"_\r\n", "does not speak the Redis protocol"},
+    {"*2147483647\r\n", "an array of 2147483647"},
+    {"$9223372036854775807\r\n", "a string of 9223372036854775807"},
+    {"*-2\r\n", "an array of -2"},
+    {"$-2\r\n", "a string of -2"},
+    {"*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n", "more than 7 arrays"},
+    {"+PONG\r\n+EXTRA\r\n", "an answer that nothing was asked for: '+EXTRA'"},
+};
+
+static void what_is_no_answer_is_a_clean_cut_with_a_sentence(void **state)
+{
+    struct scene *s = *state;
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        say(s, cuts[i].says, strlen(cuts[i].says));
+        UNTIL(s, door.ups, (int)i + 1);
+        int64_t cpu = cpu_ms();
+        DOOR_SEND(&s->door, &s->a, "PING");
+        UNTIL(s, door.downs, (int)i + 1);
+        assert_true(cpu_ms() - cpu < 1000);
+        assert_non_null(strstr(s->door.why.text, cuts[i].why));
+        assert_int_equal(s->a.count, (int)i + 1);
+        assert_string_equal(redis_trouble(s->door.redis), s->door.why.text);
+    }
+    assert_int_equal(s->a.nulls,
+                     sizeof cuts / sizeof cuts[0] - 1); /* the last one was answered, then cut */
+}
+
+static void a_status_line_without_end_is_cut(void **state)
+{
+    struct scene *s = *state;
+    size_t len = (size_t)64 << 20;
+    char *line = malloc(len);
+    memset(line, 'x', len);
+    line[0] = '+';
+    say(s, line, len);
+    UNTIL(s, door.ups, 1);
+    DOOR_SEND(&s->door, &s->a, "PING");
+    bool cut = door_until(&s->door, &s->door.downs, 1);
+    say(s, NULL, 0);
+    free(line);
+    assert_true(cut);
+    assert_non_null(strstr(s->door.why.text, "more than 65536 bytes"));
+}
+
+/* The same answers whatever the pieces are in which they come. */
+static void every_piece_size_gives_the_same_answers(void **state)
+{
+    static const char says[] =
+        "$5\r\nhe\r\no\r\n*3\r\n:1\r\n*2\r\n$-1\r\n+x\r\n$3\r\nabc\r\n-ERR no\r\n:42\r\n";
+    struct scene *s = *state;
+    say(s, says, sizeof says - 1);
+    for (size_t piece = 1; piece < sizeof says; piece += 3) {
+        s->peer.piece = piece;
+        s->a = (struct answers){0};
+        UNTIL(s, door.ups, s->peer.connects ? s->peer.connects : 1);
+        for (int i = 0; i < 4; i++)
+            DOOR_SEND(&s->door, &s->a, "PING");
+        UNTIL(s, a.count, 4);
+        assert_int_equal(s->a.errors, 1);
+        assert_string_equal(s->a.last, "42");
+        assert_int_equal(s->door.downs, 0);
+        int ups = s->door.ups;
+        door_reset(&s->door);
+        assert_true(door_until(&s->door, &s->door.ups, ups + 1));
+    }
+}
+
+static void half_an_answer_is_never_an_answer(void **state)
+{
+    static const char says[] = "*2\r\n$3\r\nabc\r\n$10\r\nabc";
+    struct scene *s = *state;
+    say(s, says, sizeof says - 1);
+    s->peer.close_after = true;
+    UNTIL(s, door.ups, 1);
+    DOOR_SEND(&s->door, &s->a, "PING");
+    UNTIL(s, door.downs, 1);
+    assert_int_equal(s->a.nulls, 1);
+    assert_string_equal(s->door.why.text, "the server closed the connection");
+}
+
+static void a_peer_that_never_greets_is_given_up(void **state)
+{
+    struct scene *s = *state;
+    s->peer.greeting = NULL;
+    UNTIL(s, peer.connects, 2);
+    assert_int_equal(s->door.ups, 0);
+    assert_string_equal(redis_trouble(s->door.redis), "no answer within 2000 ms");
+    s->peer.greeting = "+PONG\r\n";
+    UNTIL(s, door.ups, 1);
+}
+
+static void a_greeting_that_is_none_is_no_link(void **state)
+{
+    static const char *const greetings[] = {
+        "+OK\r\n", "*1\r\n$4\r\nPING\r\n", "-LOADING Redis is loading\r\n",
+        "-MASTERDOWN Link with MASTER is down\r\n", "HTTP/1.1 200 OK\r\n"};
+    struct scene *s = *state;
+    for (size_t i = 0; i < sizeof greetings / sizeof greetings[0]; i++) {
+        s->peer.greeting = greetings[i];
+        UNTIL(s, peer.heard, s->peer.heard + 2);
+        assert_int_equal(s->door.ups, 0);
+        assert_string_not_equal(redis_trouble(s->door.redis), "");
+    }
+    assert_int_equal(s->door.refusals, 0);
+}
+
+/* Full jitter has no lower bound an attempt; 50 ms doubling to 5 s is at most n attempts whose
+ * bounds' halves add up. In two seconds: 50 100 200 400 800 1600 3200, on average half of it: far
+ * fewer than 40 in any case that is not a storm. */
+static void a_peer_that_closes_at_once_is_not_stormed(void **state)
+{
+    struct scene *s = *state;
+    s->peer.slam = true;
+    door_turn(&s->door, 2000);
+    assert_in_range(s->peer.connects, 2, 40);
+}
+
+/* What resets the backoff is an answer to a command of the caller's, not that a connection came
+ * about. */
+static void greeting_alone_does_not_reset_the_backoff(void **state)
+{
+    struct scene *s = *state;
+    s->peer.close_after = true; /* behind the first command, unanswered */
+    for (int64_t until = clock_now_ms() + 2000; clock_now_ms() < until;) {
+        if (redis_link_up(s->door.link) && s->a.count == s->door.downs)
+            (void)DOOR_SEND(&s->door, &s->a, "PING");
+        door_turn(&s->door, 1);
+    }
+    assert_in_range(s->peer.connects, 2, 40);
+}
+
+static void an_answer_resets_the_backoff(void **state)
+{
+    struct scene *s = *state;
+    say(s, "+PONG\r\n", 7);
+    s->peer.close_after = true;     /* behind the first command, answered */
+    for (int i = 1; i <= 30; i++) { /* unreset, these would take over a minute */
+        UNTIL(s, door.ups, i);
+        DOOR_SEND(&s->door, &s->a, "PING");
+        UNTIL(s, door.downs, i);
+    }
+    assert_int_equal(s->a.nulls, 0);
+}
+
+/* Two links are cut and come back: one cause, and trouble lasts until both are there. */
+static void trouble_is_over_when_every_link_is_back(void **state)
+{
+    static const struct redis_events none = {0};
+    struct scene *s = *state;
+    thread_enter(&on_master);
+    struct redis_link *second = redis_link_new(s->door.redis, "second", &none, NULL);
+    UNTIL(s, door.ups, 1);
+    say(s, "-\n", 2);
+    DOOR_SEND(&s->door, &s->a, "PING");
+    s->peer.slam = true;
+    UNTIL(s, door.downs, 1);
+    s->peer.slam = false;
+    UNTIL(s, door.ups, 2);
+    while (!redis_link_up(second))
+        door_turn(&s->door, 10);
+    assert_string_equal(redis_trouble(s->door.redis), "");
+    (void)redis_link_free(second);
+}
+
+#define WITH(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH(what_is_no_answer_is_a_clean_cut_with_a_sentence),
+        WITH(a_status_line_without_end_is_cut),
+        WITH(every_piece_size_gives_the_same_answers),
+        WITH(half_an_answer_is_never_an_answer),
+        WITH(a_peer_that_never_greets_is_given_up),
+        WITH(a_greeting_that_is_none_is_no_link),
+        WITH(a_peer_that_closes_at_once_is_not_stormed),
+        WITH(greeting_alone_does_not_reset_the_backoff),
+        WITH(an_answer_resets_the_backoff),
+        WITH(trouble_is_over_when_every_link_is_back),
+    };
+    return cmocka_run_group_tests_name("redis peer", tests, NULL, NULL);
+}
