@@ -179,16 +179,27 @@ static void close_level(struct scan *s, struct conf_token t)
     emit(s, t.at, 1);
 }
 
+static bool is_boolean(struct conf_token t)
+{
+    return (t.len == 4 && !strncasecmp(t.at, "true", 4)) ||
+           (t.len == 5 && !strncasecmp(t.at, "false", 5));
+}
+
 static void on_name(struct scan *s, struct conf_token t)
 {
     struct level *l = current(s);
+    if (is_boolean(t)) { /* libconfig would see a value */
+        unexpected(s, t);
+        return;
+    }
     if (s->mute == s->depth)
         s->mute = 0;
-    if (l->nnames == CONF_GROUP_MAX || t.len > CONF_NAME_MAX) {
-        STOP(s, s->line,
-             l->nnames == CONF_GROUP_MAX ? "more than %d settings in one group"
-                                         : "a name longer than %d bytes",
-             l->nnames == CONF_GROUP_MAX ? CONF_GROUP_MAX : CONF_NAME_MAX);
+    if (l->nnames == CONF_GROUP_MAX) {
+        STOP(s, s->line, "more than %d settings in one group", CONF_GROUP_MAX);
+        return;
+    }
+    if (t.len > CONF_NAME_MAX) {
+        STOP(s, s->line, "a name longer than %d bytes", CONF_NAME_MAX);
         return;
     }
     unsigned before = 0;
@@ -221,8 +232,7 @@ static void wrong_word(struct scan *s, struct conf_token t)
 
 static void on_word_value(struct scan *s, struct conf_token t)
 {
-    if ((t.len == 4 && !strncasecmp(t.at, "true", 4)) ||
-        (t.len == 5 && !strncasecmp(t.at, "false", 5))) {
+    if (is_boolean(t)) {
         emit(s, t.at, t.len);
         return;
     }

@@ -34,6 +34,7 @@ static bool at(const struct conf_lexer *x, const char *text)
 
 static int skip_long_comment(struct conf_lexer *x)
 {
+    unsigned began = x->line;
     for (x->p += 2; x->p < x->end; x->p++) {
         if (at(x, "*/")) {
             x->p += 2;
@@ -41,6 +42,7 @@ static int skip_long_comment(struct conf_lexer *x)
         }
         x->line += *x->p == '\n';
     }
+    x->line = began;
     return err_set(&x->err, -EINVAL, "the comment that begins here has no */");
 }
 
@@ -143,17 +145,14 @@ static int read_token(struct conf_lexer *x, enum conf_token_kind *kind)
 
 struct conf_token conf_token_next(struct conf_lexer *x)
 {
-    unsigned line = x->line;
     struct conf_token t = {.kind = CONF_END};
     int r = skip_blanks(x);
-    if (r == 0)
-        line = x->line;
+    t.line = x->line;
     t.at = x->p;
     if (r == 0 && x->p < x->end)
         r = read_token(x, &t.kind);
     if (r < 0)
         t.kind = CONF_BAD;
     t.len = (size_t)(x->p - t.at);
-    t.line = line;
     return t;
 }
