@@ -90,7 +90,8 @@ static int run_daemon(const struct conf *conf)
     thread_enter(&on_master);
     struct master *m = master_new(conf, &e, &code);
     if (!m) {
-        log_error("refused", "exit=%d why='%s'", code, e.text);
+        char quoted[LOG_QUOTE_MAX];
+        log_error("refused", "exit=%d why=%s", code, log_quote(e.text, strlen(e.text), quoted));
         return code;
     }
     code = master_run(m);

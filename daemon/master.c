@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "daemon/dispatch.h"
 #include "daemon/life.h"
+#include "daemon/probe.h"
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
 
@@ -49,7 +50,8 @@ void master_refuse(struct master *m, int code, const char *why)
 {
     if (m->life == LIFE_ENDED)
         return;
-    log_error("refused", "exit=%d why='%s'", code, why);
+    char quoted[LOG_QUOTE_MAX];
+    log_error("refused", "exit=%d why=%s", code, log_quote(why, strlen(why), quoted));
     m->exit_code = code;
     m->life = LIFE_ENDED;
     ev_break(m->loop, EVBREAK_ALL);
@@ -127,8 +129,10 @@ static void RUNS_ON(on_master) on_control_up(struct redis_link *link, void *data
 {
     (void)link;
     struct master *m = data;
-    for (size_t i = 0; i < m->nqueues; i++)
+    for (size_t i = 0; i < m->nqueues; i++) {
+        probe_rights(m->queues[i]);
         owner_kick(m->queues[i]);
+    }
     master_beat_within(m, 0);
 }
 

@@ -107,6 +107,7 @@ struct queue {
     struct recover recover;
     struct look look;
     struct trouble trouble;
+    bool probed;              /* the user's rights were asked for */
     bool releasing, released; /* at the end */
 };
 

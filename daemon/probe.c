@@ -1,0 +1,78 @@
+#include "daemon/probe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/master.h"
+#include "daemon/queue.h"
+
+/* The plain commands, on a key that never exists; the answer's error names the one that is refused.
+ */
+static const char *const plain[][6] = {
+    {"BLMOVE", "KEY", "KEY", "RIGHT", "LEFT", "0.001"},
+    {"EVAL", "return 1", "1", "KEY"},
+    {"HSCAN", "KEY", "0"},
+    {"LRANGE", "KEY", "0", "0"},
+    {"HGETALL", "KEY"},
+    {"LLEN", "KEY"},
+    {"EXISTS", "KEY"},
+};
+
+static bool is_refusal(const struct redis_reply *r)
+{
+    return redis_is_error(r, "NOPERM");
+}
+
+static void RUNS_ON(on_master) refuse(struct queue *q, const char *what)
+{
+    char why[ERR_TEXT_MAX];
+    (void)snprintf(
+        why, sizeof why,
+        "the Redis user lacks rights that queue '%.60s' needs: %s; grant them with ACL SETUSER",
+        q->conf->name, what);
+    master_refuse(q->master, 78, why);
+}
+
+static void on_plain(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    thread_assert(&on_master);
+    if (is_refusal(r))
+        refuse(data, r->str);
+}
+
+static void on_scripts(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    thread_assert(&on_master);
+    struct queue *q = data;
+    q->probed = r != NULL; /* cut: asked again on the next connection */
+    if (!r)
+        return;
+    if (is_refusal(
+            r)) /* a script's first command is UNLINK: a refusal that names nothing is its own */
+        refuse(q, strstr(r->str, "can't run") ? "UNLINK" : r->str);
+    else if (r->type == REDIS_STRING && r->len)
+        refuse(q, r->str);
+}
+
+void probe_rights(struct queue *q)
+{
+    struct redis_link *control = q->master->control;
+    if (q->probed)
+        return;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        struct redis_command *c = q->master->command;
+        redis_begin(c, plain[i][0]);
+        for (size_t n = 1; n < 6 && plain[i][n]; n++)
+            redis_arg_text(c, strcmp(plain[i][n], "KEY") == 0 ? q->key.none : plain[i][n]);
+        (void)redis_send(control, c, 0, on_plain, q);
+    }
+    struct redis_command *c = queue_script(q, "probe", 9);
+    const char *const keys[] = {q->key.queue,   q->key.owner,  q->key.owners,
+                                q->key.fenced,  q->key.paused, q->key.popped,
+                                q->key.batches, q->key.stats,  q->key.dead};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        redis_arg_text(c, keys[i]);
+    (void)redis_send(control, c, 0, on_scripts, q);
+}
