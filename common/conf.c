@@ -3,8 +3,13 @@
 #include "common/conf.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <libconfig.h>
 
 #include "common/conf_resolve.h"
@@ -20,6 +25,7 @@
 struct load {
     struct conf_source source;
     struct conf *conf;
+    bool try_first;              /* libconfig reads the text in a child first */
     bool set_later[2][ROWS_MAX]; /* top rows, queue rows: set to something whose feature is not
                                     built */
 };
@@ -264,8 +270,12 @@ static void load_root(struct load *l, const config_setting_t *root)
         l->source.no_memory = true;
 }
 
-/* libconfig does not look at what malloc returned, and its scanner ends the process: see first that
- * there is enough. */
+/* Without memory ----------------------------------------------------------------------------------
+ * libconfig 1.5 does not look at what malloc returned: when there is no memory it is killed by a
+ * signal, ends the process, or leaves a name or a text out. What it leaves out is looked for; the
+ * rest happens to a child that reads the same text first, which costs a start or a reload under a
+ * millisecond. */
+
 static bool memory_for(size_t len)
 {
     void *reserve = malloc(64 * len + 65536);
@@ -273,19 +283,75 @@ static bool memory_for(size_t len)
     return reserve != NULL;
 }
 
+/* Every member of a group has its name and every text its bytes. At most CONF_DEPTH_MAX deep. */
+static bool is_whole(const config_setting_t *s)
+{
+    if (config_setting_type(s) == CONFIG_TYPE_STRING)
+        return config_setting_get_string(s) != NULL;
+    if (!config_setting_is_aggregate(s))
+        return true;
+    for (int i = 0; i < config_setting_length(s); i++) {
+        const config_setting_t *child = config_setting_get_elem(s, (unsigned)i);
+        if (!child || (config_setting_is_group(s) && !config_setting_name(child)) ||
+            !is_whole(child))
+            return false;
+    }
+    return true;
+}
+
+static void leave_at_once(void)
+{
+    _exit(1);
+}
+
+/* In the child: it must end without a word, a core file, or anything that the parent has set up to
+ * be done when a process ends or crashes. */
+static void read_and_exit(const char *text)
+{
+    static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+    config_t file;
+    int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    (void)dup2(nowhere, STDERR_FILENO);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
+        (void)signal(crashes[i], SIG_DFL);
+    (void)atexit(leave_at_once); /* runs before those that were there */
+    config_init(&file);
+    bool whole = config_read_string(&file, text) && is_whole(config_root_setting(&file));
+    config_destroy(&file);
+    _exit(whole ? 0 : 1);
+}
+
+/* A child that cannot be made for another reason than memory is done without. */
+static bool child_survives(const char *text)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        read_and_exit(text);
+    if (pid < 0)
+        return errno != ENOMEM;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return true;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 static void load_checked(struct load *l, const char *text)
 {
     config_t file;
-    if (!memory_for(strlen(text))) {
+    if (!memory_for(strlen(text)) || (l->try_first && !child_survives(text))) {
         l->source.no_memory = true;
         return;
     }
     config_init(&file);
-    if (config_read_string(&file, text))
-        load_root(l, config_root_setting(&file));
-    else
+    if (!config_read_string(&file, text))
         conf_mistake(&l->source, (unsigned)config_error_line(&file), "", "libconfig says: %s",
                      config_error_text(&file));
+    else if (is_whole(config_root_setting(&file)))
+        load_root(l, config_root_setting(&file));
+    else
+        l->source.no_memory = true;
     config_destroy(&file);
 }
 
@@ -322,7 +388,7 @@ int conf_load_text(const char *name, const char *text, size_t len, FILE *errors,
 
 int conf_load(const char *path, FILE *errors, struct conf **ret_conf)
 {
-    struct load l = {.source = {.file = path, .errors = errors}};
+    struct load l = {.source = {.file = path, .errors = errors}, .try_first = true};
     struct err e;
     char *text;
     size_t len;
