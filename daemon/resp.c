@@ -125,7 +125,7 @@ static size_t stand_in(char out[RESP_HEAD_MAX + 1], int64_t n)
         digits[count++] = (char)('0' + n % 10);
     while (n /= 10);
     out[at++] = '+';
-    out[at++] = '\n';
+    out[at++] = '\0';
     while (count)
         out[at++] = digits[--count];
     out[at++] = '\r';
@@ -136,7 +136,7 @@ static size_t stand_in(char out[RESP_HEAD_MAX + 1], int64_t n)
 bool resp_is_stand_in(const char *line, size_t len, size_t *ret_len)
 {
     int64_t n;
-    if (len < 2 || line[0] != '\n' || !read_number(line + 1, line + len, &n) || n < 0)
+    if (len < 2 || line[0] != '\0' || !read_number(line + 1, line + len, &n) || n < 0)
         return false;
     *ret_len = (size_t)n;
     return true;
@@ -150,6 +150,8 @@ static int scan_line(struct resp *s, const char *in, size_t len, size_t *used,
     const char *at = in + *used, *end = in + len;
     const char *cr = memchr(at, '\r', (size_t)(end - at));
     const char *stop = cr ? cr : end;
+    if (!s->left && at < end && !*at) /* it could be taken for a stand-in */
+        return err_set(e, -EPROTO, "a status or error reply begins with a NUL byte");
     if (memchr(at, '\n', (size_t)(stop - at)))
         return err_set(e, -EPROTO, "a line feed within a status or error reply");
     s->left += stop - at;

@@ -51,7 +51,7 @@ void resp_init(struct resp *s, size_t max_bulk, size_t max_reply);
 int resp_scan(struct resp *s, const char *in, size_t len, struct resp_part *ret_part,
               struct err *e);
 
-/* The stand-in of a skipped string is a status line that begins with a line feed, which the scan
+/* The stand-in of a skipped string is a status line that begins with a NUL byte, which the scan
  * lets no server send. true: `*ret_len` is the length that was announced. */
 bool resp_is_stand_in(const char *line, size_t len, size_t *ret_len);
 

@@ -57,7 +57,9 @@ static const char stream[] =
     "$-1\r\n*-1\r\n*0\r\n*2\r\n*1\r\n$8\r\n12345678\r\n*0\r\n*3\r\n+\r\n$-1\r\n:7\r\n+end\r\n";
 static const char large[] =
     "*3\r\n$2\r\nab\r\n$9\r\n123456789\r\n:1\r\n$10\r\n\r\n\r\n\r\n\r\n\r\n\r\n+OK\r\n";
-static const char large_fed[] = "*3\r\n$2\r\nab\r\n+\n9\r\n:1\r\n+\n10\r\n+OK\r\n";
+static const char large_fed[] = "*3\r\n$2\r\nab\r\n+\0"
+                                "9\r\n:1\r\n+\0"
+                                "10\r\n+OK\r\n";
 
 static void what_is_right_is_fed_as_it_is(void **state)
 {
@@ -104,12 +106,16 @@ static void a_stand_in_is_told_from_a_status(void **state)
 {
     size_t n = 0;
     (void)state;
-    assert_true(resp_is_stand_in("\n1234", 5, &n));
+    assert_true(resp_is_stand_in("\0"
+                                 "1234",
+                                 5, &n));
     assert_int_equal(n, 1234);
     assert_false(resp_is_stand_in("1234", 4, &n));
-    assert_false(resp_is_stand_in("\n", 1, &n));
-    assert_false(resp_is_stand_in("\n-1", 3, &n));
-    assert_false(resp_is_stand_in("\n1x", 3, &n));
+    assert_false(resp_is_stand_in("\0", 1, &n));
+    assert_false(resp_is_stand_in("\0-1", 3, &n));
+    assert_false(resp_is_stand_in("\0"
+                                  "1x",
+                                  3, &n));
     assert_false(resp_is_stand_in("", 0, &n));
 }
 
@@ -171,6 +177,19 @@ static void what_is_wrong_is_refused_with_a_sentence(void **state)
             assert_int_equal(r.error, refused[i].error);
             assert_non_null(strstr(r.e.text, refused[i].says));
         }
+}
+
+static void a_server_cannot_send_a_stand_in(void **state)
+{
+    static const char in[] = "+OK\r\n+\0"
+                             "9\r\n";
+    struct run r;
+    (void)state;
+    for (size_t piece = 1; piece < sizeof in; piece++) {
+        scan_pieces(&r, in, sizeof in - 1, piece, piece);
+        assert_int_equal(r.error, -EPROTO);
+        assert_int_equal(r.replies, 1);
+    }
 }
 
 static void seven_arrays_within_each_other_pass(void **state)
@@ -270,7 +289,10 @@ static void a_string_of_512_mib_is_skipped_without_memory(void **state)
     assert_int_equal(resp_scan(&s, "\r\n+", 3, &part, &e), 0);
     assert_true(part.whole);
     assert_int_equal(part.used, 2);
-    assert_memory_equal(part.feed, "+\n536870912\r\n", part.feed_len);
+    assert_memory_equal(part.feed,
+                        "+\0"
+                        "536870912\r\n",
+                        part.feed_len);
 }
 
 int main(void)
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_long_string_is_skipped_at_every_split),
         cmocka_unit_test(a_stand_in_is_told_from_a_status),
         cmocka_unit_test(what_is_wrong_is_refused_with_a_sentence),
+        cmocka_unit_test(a_server_cannot_send_a_stand_in),
         cmocka_unit_test(seven_arrays_within_each_other_pass),
         cmocka_unit_test(the_budgets_count_a_reply_and_not_the_stream),
         cmocka_unit_test(a_reply_over_its_bytes_is_refused),
