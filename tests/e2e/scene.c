@@ -136,6 +136,21 @@ void scene_tick(void)
     (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
+/* What lies in Redis, for who reads the failure. */
+static void show_keys(struct scene *s)
+{
+    static const char script[] = "local out = {} "
+                                 "for _, k in ipairs(redis.call('KEYS', '*')) do "
+                                 "  local t = redis.call('TYPE', k).ok "
+                                 "  local n = t == 'list' and redis.call('LLEN', k) or t == 'zset' "
+                                 "and redis.call('ZCARD', k) or '' "
+                                 "  out[#out + 1] = k .. ' ' .. t .. ' ' .. n "
+                                 "end "
+                                 "return table.concat(out, '\\n')";
+    const char *keys = redis_server_pid(s->redis) ? ask_text(s, "EVAL %s 0", script) : NULL;
+    (void)fprintf(stderr, "keys:\n%s\n", keys ? keys : "Redis gives no answer");
+}
+
 static const char *tail_of(const char *text, size_t len)
 {
     return len > 3000 ? text + len - 3000 : text;
@@ -146,8 +161,9 @@ void scene_fail(struct scene *s, const char *what, const char *file, int line)
     size_t len;
     const char *err = daemon_err(s->daemon, &len);
     bool alive = daemon_alive(s->daemon);
-    print_error("%s\nthe daemon %s; the end of its log:\n%s\n", what, alive ? "lives" : "has ended",
-                tail_of(err, len));
+    (void)fprintf(stderr, "%s\nthe daemon %s; the end of its log:\n%s\n", what,
+                  alive ? "lives" : "has ended", tail_of(err, len));
+    show_keys(s);
     _fail(file, line);
     abort();
 }

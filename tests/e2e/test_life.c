@@ -107,21 +107,53 @@ static void an_idle_daemon_ends_at_once(void **state)
     assert_string_equal(left_over(s), "");
 }
 
-static void a_job_pushed_after_term_stays_in_the_list(void **state)
+/* A push beside the signal: it may come before that is read, then the job runs. It is never in
+ * between. */
+static void push_beside_term(struct scene *s, unsigned life)
 {
-    struct scene *s = *state;
-    scene_start(s, ONE("sleep", ""));
-    push(s, "queue", "1.5");
-    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 1.5") == 1);
+    char done[32];
+    (void)snprintf(done, sizeof done, "Done 0.00%06u", life);
+    scene_again(s);
+    if (life % 2) { /* a job that runs meanwhile, so that the drain takes its time */
+        push_numbers(s, "queue", "0.1", life, 1);
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "0.1", life + 1).distinct == (life + 1) / 2);
+    }
     daemon_signal(s->daemon, SIGTERM);
-    push(s, "queue", "0.001");
+    push_numbers(s, "queue", "0.00", life, 1);
     assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 0);
-    /* The push may have come before the signal was read. Then the job ran; it is never in between.
-     */
-    assert_int_equal(daemon_printed(s->daemon, "Done 1.5"), 1);
-    assert_int_equal(daemon_printed(s->daemon, "Done 0.001") + ask_int(s, "LLEN queue"), 1);
+    scene_check(s, daemon_printed(s->daemon, done) + ask_int(s, "LLEN queue") == 1);
     (void)ask_int(s, "DEL queue");
     assert_string_equal(left_over(s), "");
+}
+
+static void a_job_pushed_beside_term_is_run_or_stays_in_the_list(void **state)
+{
+    struct scene *s = *state;
+    char *text = scene_conf(s, ONE("sleep", ""));
+    daemon_configure(s->daemon, text);
+    free(text);
+    for (unsigned life = 0; life < (scene_long() ? 400 : 40); life++)
+        push_beside_term(s, life);
+}
+
+static void a_job_that_was_just_claimed_is_given_back_too(void **state)
+{
+    struct scene *s = *state;
+    char *text = scene_conf(s, "shutdown_timeout = 0.0; " ONE("sleep", ""));
+    daemon_configure(s->daemon, text);
+    free(text);
+    for (unsigned life = 0; life < (scene_long() ? 400 : 40); life++) {
+        if (life % 2)
+            push(s, "queue", "600.5"); /* taken by a burst; else by a pop */
+        scene_again(s);
+        if (life % 2 == 0)
+            push(s, "queue", "600.5");
+        scene_await(s, LIMIT_MS, claimed(s, "queue") == 1); /* its claim may not even be answered */
+        scene_stop(s, life % 4 < 2 ? SIGQUIT : SIGTERM, 0, LIMIT_MS);
+        scene_check(s, ask_int(s, "LLEN queue") == 1);
+        assert_int_equal(ask_int(s, "DEL queue"), 1);
+        assert_string_equal(left_over(s), "");
+    }
 }
 
 static void jobs_longer_than_shutdown_timeout_go_back_in_order(void **state)
@@ -249,7 +281,8 @@ int main(void)
         SCENE(term_drains),
         SCENE(int_drains),
         SCENE(an_idle_daemon_ends_at_once),
-        SCENE(a_job_pushed_after_term_stays_in_the_list),
+        SCENE(a_job_pushed_beside_term_is_run_or_stays_in_the_list),
+        SCENE(a_job_that_was_just_claimed_is_given_back_too),
         SCENE(jobs_longer_than_shutdown_timeout_go_back_in_order),
         SCENE(what_is_done_in_the_midst_of_a_batch_does_not_go_back),
         SCENE(a_second_term_gives_all_back_within_a_second),

@@ -301,12 +301,13 @@ static void max_payload_itself_is_not_too_large(void **state)
 static void too_large_is_dead_for_null_too(void **state)
 {
     struct scene *s = *state;
-    scene_start(s, ONE("null", "max_payload = 0;"));
+    scene_start(s, ONE("null", "max_payload = 1;"));
+    push(s, "queue", "xy");
     push(s, "queue", "x");
     push_bytes(s, "queue", "", 0);
     await_stat(s, "dead", 1);
-    await_stat(s, "done", 1);
-    assert_dead(s, 0, "x", 1);
+    await_stat(s, "done", 2);
+    assert_dead(s, 0, "xy", 2);
     stop_at_rest(s);
 }
 

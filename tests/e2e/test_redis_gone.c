@@ -61,8 +61,8 @@ static void its_return_is_said_at_level_info(void **state)
 {
     struct scene *s = *state;
     scene_start(s, ONE("sleep", ""));
-    redis_server_kill(s->redis);
     unsigned before = daemon_log_lines(s->daemon);
+    redis_server_kill(s->redis);
     scene_await(s, LIMIT_MS, daemon_log_lines(s->daemon) > before);
     unsigned down = daemon_log_lines(s->daemon);
     assert_int_equal(redis_server_restart(s->redis, true), 0);
