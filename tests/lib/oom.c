@@ -1,0 +1,78 @@
+#include "tests/lib/oom.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+
+static atomic_uint armed; /* allocations until one fails; 0: none will */
+static atomic_bool failed;
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+char *__real_strdup(const char *text);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+char *__wrap_strdup(const char *text);
+int __wrap_asprintf(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+void oom_arm(unsigned n)
+{
+    atomic_store(&failed, false);
+    atomic_store(&armed, n);
+}
+
+bool oom_disarm(void)
+{
+    atomic_store(&armed, 0);
+    return atomic_load(&failed);
+}
+
+static bool fails(void)
+{
+    unsigned n = atomic_load(&armed);
+    while (n && !atomic_compare_exchange_weak(&armed, &n, n - 1))
+        ;
+    if (n != 1)
+        return false;
+    atomic_store(&failed, true);
+    errno = ENOMEM;
+    return true;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return fails() ? NULL : __real_malloc(n);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return fails() ? NULL : __real_realloc(p, n);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+int __wrap_asprintf(char **out, const char *fmt, ...)
+{
+    static char never_look_here;
+    va_list args;
+    if (fails()) {
+        *out = &never_look_here; /* undefined, says the manual: who frees it is found out */
+        return -1;
+    }
+    va_start(args, fmt);
+    int r = vasprintf(out, fmt, args);
+    va_end(args);
+    return r;
+}

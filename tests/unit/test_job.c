@@ -1,0 +1,149 @@
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
+/* One job: what is copied, what is borrowed, its id. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/job.h"
+#include "tests/lib/oom.h"
+
+static const struct conf_queue conf = {.name = (char *)"q"};
+
+static void a_new_job_copies_its_payload_and_ends_it_with_a_nul(void **state)
+{
+    (void)state;
+    char payload[] = {'a', '\0', '\n', 'b'};
+    struct job *j = job_new(&conf, payload, sizeof payload);
+    assert_non_null(j);
+    memset(payload, 'x', sizeof payload);
+    assert_int_equal(j->len, 4);
+    assert_memory_equal(j->payload, "a\0\nb", 5);
+    assert_false(j->large);
+    assert_null(job_free(j));
+}
+
+static void a_new_job_waits_for_its_first_attempt(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, "1", 1);
+    assert_non_null(j);
+    assert_int_equal(j->magic, JOB_MAGIC);
+    assert_ptr_equal(j->conf, &conf);
+    assert_int_equal(j->outcome, JOB_NONE);
+    assert_int_equal(j->attempt, 1);
+    assert_int_equal(j->strikes, 0);
+    assert_false(j->running || j->settling || j->tried || atomic_load(&j->cancel));
+    assert_null(j->reason);
+    assert_null(j->record);
+    assert_null(j->next);
+    (void)job_free(j);
+}
+
+static void an_empty_payload_is_a_payload(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, "", 0);
+    assert_non_null(j);
+    assert_int_equal(j->len, 0);
+    assert_false(j->large);
+    assert_string_equal(j->payload, "");
+    (void)job_free(j);
+}
+
+static void a_large_job_keeps_the_length_alone(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, NULL, (size_t)1 << 40);
+    assert_non_null(j);
+    assert_true(j->large);
+    assert_true(j->len == (size_t)1 << 40);
+    assert_string_equal(j->payload, "");
+    (void)job_free(j);
+}
+
+static void a_length_that_wraps_around_is_no_memory(void **state)
+{
+    (void)state;
+    assert_null(job_new(&conf, "x", SIZE_MAX));
+    assert_null(job_new(&conf, "x", SIZE_MAX - sizeof(struct job)));
+}
+
+static void freeing_takes_reason_and_record_along(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, "1", 1);
+    assert_non_null(j);
+    j->reason = strdup("why"); /* what is left is told by the leak check */
+    j->record = strdup("id 1");
+    assert_null(job_free(j));
+    assert_null(job_free(NULL));
+}
+
+static void an_id_is_the_birth_and_the_index(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t index;
+        const char *want;
+    } rows[] = {
+        {0, "0123456789abcdef.1-7-0"},
+        {9, "0123456789abcdef.1-7-9"},
+        {10, "0123456789abcdef.1-7-10"},
+        {100200300, "0123456789abcdef.1-7-100200300"},
+        {UINT32_MAX, "0123456789abcdef.1-7-4294967295"},
+    };
+    struct job *j = job_new(&conf, "", 0);
+    char out[JOB_ID_MAX];
+    assert_non_null(j);
+    j->birth = "0123456789abcdef.1-7";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        j->index = rows[i].index;
+        assert_ptr_equal(job_id(j, out), out);
+        assert_string_equal(out, rows[i].want);
+    }
+    (void)job_free(j);
+}
+
+static void the_longest_id_fits(void **state)
+{
+    (void)state;
+    char birth[81], out[JOB_ID_MAX]; /* an entry takes no longer birth */
+    struct job *j = job_new(&conf, "", 0);
+    assert_non_null(j);
+    memset(birth, 'b', 80);
+    birth[80] = '\0';
+    j->birth = birth;
+    j->index = UINT32_MAX;
+    assert_int_equal(strlen(job_id(j, out)), 91);
+    assert_string_equal(out + 80, "-4294967295");
+    (void)job_free(j);
+}
+
+static void no_memory_is_told_by_null(void **state)
+{
+    (void)state;
+    oom_arm(1);
+    struct job *j = job_new(&conf, "1", 1);
+    assert_true(oom_disarm());
+    assert_null(j);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_new_job_copies_its_payload_and_ends_it_with_a_nul),
+        cmocka_unit_test(a_new_job_waits_for_its_first_attempt),
+        cmocka_unit_test(an_empty_payload_is_a_payload),
+        cmocka_unit_test(a_large_job_keeps_the_length_alone),
+        cmocka_unit_test(a_length_that_wraps_around_is_no_memory),
+        cmocka_unit_test(freeing_takes_reason_and_record_along),
+        cmocka_unit_test(an_id_is_the_birth_and_the_index),
+        cmocka_unit_test(the_longest_id_fits),
+        cmocka_unit_test(no_memory_is_told_by_null),
+    };
+    return cmocka_run_group_tests_name("job", tests, NULL, NULL);
+}
