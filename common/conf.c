@@ -150,7 +150,7 @@ static void load_group(struct load *l, struct place *p, const char *group,
         } else if (config_setting_type(child) != CONFIG_TYPE_GROUP) {
             not_a_group(l, p, name, child);
         } else {
-            strcat(name, ".");
+            (void)snprintf(name, sizeof name, "%s%s.", group, config_setting_name(child));
             load_group(l, p, name, child);
         }
     }

@@ -8,7 +8,7 @@
 
 #include "common/conf_check.h"
 
-#define PASSWORD_MAX (64 * 1024) /* bytes */
+#define PASSWORD_MAX 65536 /* bytes */
 
 /* Takes the new text, which may be NULL for no memory. */
 static void replace(char **at, char *text, struct conf_source *source)

@@ -10,7 +10,7 @@
 
 #include "common/err.h"
 
-#define CONF_FILE_MAX (1024 * 1024) /* bytes */
+#define CONF_FILE_MAX 1048576 /* bytes */
 #define CONF_MISTAKES_SHOWN 50
 
 struct conf_source {

@@ -111,7 +111,7 @@ static bool add_field(struct fields *f, const char *front, const char *name, siz
     if (f->n == sizeof f->at / sizeof *f->at || f->used + len > sizeof f->room ||
         front_len + name_len > 64)
         return false;
-    memcpy(out, front, front_len);
+    (void)stpcpy(out, front); /* its NUL is written over */
     for (size_t i = 0; i < name_len; i++) {
         char c = name[i];
         bool small = c >= 'a' && c <= 'z';
@@ -191,6 +191,13 @@ static void log_now(void *arg)
     write_record(&(struct log_record){clock_wall_ms(), c->level, c->event, pairs});
 }
 
+static void log_off_stack(enum conf_log_level level, const char *event, const char *fmt,
+                          va_list *args)
+{
+    struct log_call call = {.level = level, .event = event, .fmt = fmt, .args = args};
+    callout(log_now, &call);
+}
+
 void log_at(enum conf_log_level level, const char *event, const char *fmt, ...)
 {
     int saved = errno;
@@ -198,7 +205,7 @@ void log_at(enum conf_log_level level, const char *event, const char *fmt, ...)
     if ((int)level < atomic_load(&sink.level))
         return;
     va_start(args, fmt);
-    callout(log_now, &(struct log_call){level, event, fmt, &args});
+    log_off_stack(level, event, fmt, &args);
     va_end(args);
     errno = saved;
 }

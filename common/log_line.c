@@ -243,6 +243,7 @@ size_t log_line_json(const struct log_record *r, char out[LOG_LINE_MAX])
         memcpy(out + l.len, JSON_CUT, sizeof JSON_CUT - 1);
         l.len += sizeof JSON_CUT - 1;
     }
-    memcpy(out + l.len, "}\n", 2);
-    return l.len + 2;
+    out[l.len++] = '}';
+    out[l.len++] = '\n';
+    return l.len;
 }

@@ -84,7 +84,8 @@ const char *text_quote(const void *bytes, size_t len, char quote, char *out, siz
         memcpy(out + n, one, m);
         n += m;
     }
-    memcpy(out + n, (char[]){quote, '\0'}, 2);
+    out[n] = quote;
+    out[n + 1] = '\0';
     return out;
 }
 

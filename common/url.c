@@ -177,7 +177,7 @@ static int parse_unix(struct span authority, const char *tail, struct url *u, st
     int r = decode("path", path, u->path, URL_PATH_MAX, e);
     if (r < 0 || !query)
         return r;
-    if (strncmp(query, "?db=", 4))
+    if (strncmp(query, "?db=", 4) != 0)
         return err_set(e, -EINVAL, "only ?db=<number> may follow the path in the url");
     return parse_db((struct span){query + 4, strlen(query + 4)}, u, e);
 }

@@ -1,7 +1,5 @@
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=strdup,--wrap=strndup,--wrap=asprintf */
 /* The configuration without memory: each allocation fails in turn, which is an error and no leak.
- *
- * LDFLAGS: -Wl,--wrap=malloc -Wl,--wrap=calloc
- * LDFLAGS: -Wl,--wrap=strdup -Wl,--wrap=strndup -Wl,--wrap=asprintf
  */
 #include "tests/unit/conf_text.h"
 

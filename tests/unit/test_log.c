@@ -1,6 +1,5 @@
-/* The log: each format, what cannot be written, what comes from outside.
- * LDFLAGS: -Wl,--wrap=sd_journal_sendv -Wl,--wrap=access
- */
+/* LDFLAGS: -Wl,--wrap=sd_journal_sendv,--wrap=access */
+/* The log: each format, what cannot be written, what comes from outside. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
