@@ -205,13 +205,13 @@ static void RUNS_ON(on_master)
     q->claim.depth = r->item[1].integer;
     if (redis_is(&r->item[0], "ok") && n && b->epoch == q->epoch) {
         q->claim.pause_ms = 0;
-        trouble_over(&q->trouble, TROUBLE_CLAIM, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_CLAIM);
         begin_jobs(q, b, r->item + 2, n, !pop || (queue_room(q) && !master_quiet(q->master)));
         return;
     }
     if (redis_is(&r->item[0], "ok")) {
         q->claim.pause_ms = 0;
-        trouble_over(&q->trouble, TROUBLE_CLAIM, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_CLAIM);
     } else if (pop) {
         claim_put_back(q);
     }
@@ -260,7 +260,7 @@ static void on_pop(struct redis_link *link, const struct redis_reply *r, void *d
     if (!r)
         return;
     if (r->type != REDIS_ERROR) {
-        trouble_over(&q->trouble, TROUBLE_POP, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_POP);
         return;
     }
     trouble_is(&q->trouble, TROUBLE_POP, q->conf->name, r);

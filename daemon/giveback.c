@@ -82,7 +82,7 @@ static void on_given(struct redis_link *link, const struct redis_reply *r, void 
     struct queue *q = b->queue;
     b->out--;
     if (r && r->type == REDIS_INTEGER) {
-        trouble_over(&q->trouble, TROUBLE_SETTLE, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_SETTLE);
         return r->integer > b->length && !b->gone ? send_one(b) : given(b);
     }
     if (r)

@@ -25,6 +25,7 @@ static void RUNS_ON(on_master)
 
 void look_at(struct queue *q)
 {
+    trouble_look(&q->trouble, q->conf->name);
     if (!owner_current(q) || q->look.out)
         return;
     if (clock_now_ms() >= q->recover.next_ms && !q->recover.run && !ev_is_active(&q->recover.retry))

@@ -221,7 +221,7 @@ static void RUNS_ON(on_master)
         trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
         kick_after(q, 500);
     } else {
-        trouble_over(&q->trouble, TROUBLE_OWNER, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_OWNER);
         if (redis_is(&r->item[0], "ok")) {
             on_registered(q, a, (uint64_t)r->item[1].integer);
         } else if (redis_is(&r->item[0], "fenced")) {
@@ -285,7 +285,7 @@ static void RUNS_ON(on_master)
             trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
             master_beat_within(q->master, 300);
         } else if (r->integer == 1) {
-            trouble_over(&q->trouble, TROUBLE_OWNER, q->conf->name);
+            trouble_over(&q->trouble, TROUBLE_OWNER);
             confirmed(q, a);
             dispatch_pump(q);
         } else {

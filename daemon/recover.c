@@ -94,7 +94,7 @@ static void RUNS_ON(on_master) over(struct recovery *x)
     q->recover.next_ms = clock_now_ms() + 4 * q->master->conf->lease_ms;
     if (!refused) {
         q->recover.known = true;
-        trouble_over(&q->trouble, TROUBLE_RECOVER, q->conf->name);
+        trouble_over(&q->trouble, TROUBLE_RECOVER);
     }
     recovery_free(x);
     master_recovered(q->master);

@@ -68,7 +68,7 @@ static void refused(struct queue *q, const struct redis_reply *r)
 static void accepted(struct queue *q)
 {
     q->settle.pause_ms = 0;
-    trouble_over(&q->trouble, TROUBLE_SETTLE, q->conf->name);
+    trouble_over(&q->trouble, TROUBLE_SETTLE);
 }
 
 void settle_dirty(struct batch *b)

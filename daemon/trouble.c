@@ -7,6 +7,8 @@
 #include "common/log.h"
 #include "daemon/redis.h"
 
+#define QUIET_MS 2000 /* what comes again sooner has not ended */
+
 static const char *const places[] = {
     [TROUBLE_OWNER] = "register", [TROUBLE_CLAIM] = "claim",     [TROUBLE_POP] = "pop",
     [TROUBLE_SETTLE] = "settle",  [TROUBLE_RECOVER] = "recover",
@@ -36,6 +38,14 @@ static const char *what_to_do(const char *code)
     return "trying again";
 }
 
+static unsigned other_place(const struct trouble *t, unsigned than, const char *code)
+{
+    unsigned i = 0;
+    while (i < TROUBLE_PLACES && (i == than || strcmp(t->at[i].code, code) != 0))
+        i++;
+    return i;
+}
+
 void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
                 const struct redis_reply *r)
 {
@@ -52,25 +62,46 @@ void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
         len = r->len;
     }
     t->at[at].times++;
+    t->at[at].last_ms = clock_now_ms();
+    t->at[at].over = false;
     if (strcmp(t->at[at].code, code) == 0)
         return;
+    bool told = other_place(t, at, code) < TROUBLE_PLACES;
     memcpy(t->at[at].code, code, sizeof code);
-    t->at[at].since_ms = clock_now_ms();
+    t->at[at].since_ms = t->at[at].last_ms;
     t->at[at].times = 1;
+    t->at[at].told = !told;
+    if (told)
+        return;
     log_warn("redis-refused", "queue=%s at=%s error=%s advice='%s'",
              log_quote(queue, strlen(queue), quoted_queue), places[at],
              log_quote(text, len, quoted), what_to_do(code));
 }
 
-void trouble_over(struct trouble *t, enum trouble_at at, const char *queue)
+void trouble_over(struct trouble *t, enum trouble_at at)
+{
+    t->at[at].over = true;
+}
+
+static void ended(struct trouble *t, unsigned at, const char *queue)
 {
     char quoted_queue[LOG_QUOTE_MAX];
-    if (!*t->at[at].code)
-        return;
-    log_info("redis-accepts", "queue=%s at=%s error=%s times=%" PRIu64 " after_ms=%" PRId64,
-             log_quote(queue, strlen(queue), quoted_queue), places[at], t->at[at].code,
-             t->at[at].times, clock_now_ms() - t->at[at].since_ms);
+    unsigned other = other_place(t, at, t->at[at].code);
+    bool told = t->at[at].told;
+    if (told && other < TROUBLE_PLACES)
+        t->at[other].told = true; /* its end is the end of both */
+    else if (told)
+        log_info("redis-accepts", "queue=%s at=%s error=%s times=%" PRIu64 " after_ms=%" PRId64,
+                 log_quote(queue, strlen(queue), quoted_queue), places[at], t->at[at].code,
+                 t->at[at].times, clock_now_ms() - t->at[at].since_ms);
     *t->at[at].code = '\0';
+}
+
+void trouble_look(struct trouble *t, const char *queue)
+{
+    for (unsigned i = 0; i < TROUBLE_PLACES; i++)
+        if (*t->at[i].code && t->at[i].over && clock_now_ms() - t->at[i].last_ms >= QUIET_MS)
+            ended(t, i, queue);
 }
 
 const char *trouble_any(const struct trouble *t)

@@ -15,5 +15,5 @@ for _ = 1, 100 do
   end
 end
 if left == 0 then clean(acked, batches, field) end
-call('HINCRBY', stats, 'given_back', n)
+if n > 0 then call('HINCRBY', stats, 'given_back', n) end
 return left

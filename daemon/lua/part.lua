@@ -1,6 +1,7 @@
 -- keys: list acked batches stats
 -- args: field
--- Sets the bits of jobs that are done before the rest of their batch is. -1: the list is gone.
+-- Sets the bits of jobs that are done before the rest of their batch is. -1: the list is gone. The counter last,
+-- and only where something was done: a stats key of a wrong type fails a script once, and its repeat passes.
 if call('EXISTS', list) == 0 then
   clean(acked, batches, field)
   return -1
@@ -14,5 +15,5 @@ for first = 2, #ARGV, 500 do
   end
   for _, old in ipairs(call('BITFIELD', acked, unpack(ops))) do n = n + 1 - old end
 end
-call('HINCRBY', stats, 'done', n)
+if n > 0 then call('HINCRBY', stats, 'done', n) end
 return n

@@ -1,7 +1,11 @@
--- In front of every script. `call` raises the first error as text; the epilogue answers it as one line.
+-- In front of every script. `call` raises the first error as text and names the command and its key; the
+-- epilogue answers it as one line.
 local function call(...)
   local r = redis.pcall(...)
-  if type(r) == 'table' and r.err then error(r.err, 0) end
+  if type(r) == 'table' and r.err then
+    local command, key = ...
+    error(r.err .. ' (' .. command .. ' ' .. (key or '') .. ')', 0)
+  end
   return r
 end
 local function now()
