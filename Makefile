@@ -59,6 +59,7 @@ MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5))
 
 all: $(BUILD)/rpopd ## build the daemon: build/rpopd
 
+CHECKS := # gates of `check` that a rules.mk brings
 -include $(sort $(wildcard daemon/rules.mk tests/*/rules.mk))
 
 # Flags are a dependency too: a build folder never mixes objects of two kinds.
@@ -106,10 +107,10 @@ run: $(BUILD)/rpopd ## the same daemon and Redis for your own redis-cli, until C
 GATES = @failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
         [ -z "$$failed" ] || { echo "$@: failed:$$failed"; exit 1; }; echo "$@: all passed:$(if $1, ($1)) $2"
 RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) sh tests/run.sh -t $(TEST_LIMIT)
-CONFORMANCE := $(if $(wildcard tests/asyncio/rules.mk),conformance)
+CONFORMANCE := $(filter conformance,$(CHECKS))
 
 check: ## unit, conformance and end-to-end tests, then layers and docs
-	$(call GATES,,unit $(CONFORMANCE) e2e layers docs)
+	$(call GATES,,unit $(CHECKS) e2e layers docs)
 
 unit: $(UNIT) ## unit tests: a cmocka program a module
 	@$(RUN_TESTS) unit $(UNIT)
