@@ -49,6 +49,29 @@ static void drop_queued(struct loop_item *i)
 
 static const struct loop_item_ops callback_ops = {run_callback, drop_queued};
 
+/* All that waits for a future but tasks, which hold it anyway. */
+static bool needs_future(const struct loop_item *i)
+{
+    return i->ops == &callback_ops || i->ops == &watch_ops;
+}
+
+/* Before it was queued. */
+static void drop_waiting(struct loop_item *i)
+{
+    if (i->ops == &callback_ops) {
+        drop_callback(i);
+    } else if (i->ops == &watch_ops) {
+        struct watch *w = CONTAINER_OF(i, struct watch, item);
+        w->lost(w);
+    }
+}
+
+static void drop_callbacks(struct future *f)
+{
+    for (struct loop_item *i = queue_pop(&f->callbacks); i; i = queue_pop(&f->callbacks))
+        drop_waiting(i);
+}
+
 void future_init(struct future *f, struct loop *l, const struct future_kind *kind)
 {
     memset(f, 0, sizeof *f);
@@ -97,8 +120,7 @@ void future_deinit(struct future *f)
     } else if (f->state == FUTURE_FINISHED && f->free_result) {
         f->free_result(f->result);
     }
-    for (struct loop_item *i = queue_pop(&f->callbacks); i; i = queue_pop(&f->callbacks))
-        drop_callback(i); /* never a task: it would hold a reference */
+    drop_callbacks(f);
 }
 
 static void end_plain(struct future *f)
@@ -137,7 +159,7 @@ static void queue_callbacks(struct future *f)
     if (!first)
         return;
     for (struct loop_item *i = first; i; i = i->next)
-        if (i->ops == &callback_ops)
+        if (needs_future(i))
             future_ref(f);
     if (ready->head)
         ready->tail->next = first;
@@ -147,16 +169,10 @@ static void queue_callbacks(struct future *f)
     f->callbacks.head = NULL;
 }
 
-static void drop_callbacks(struct future *f)
-{
-    for (struct loop_item *i = queue_pop(&f->callbacks); i; i = queue_pop(&f->callbacks))
-        if (i->ops == &callback_ops)
-            drop_callback(i);
-}
-
 void future_finish(struct future *f, enum future_state state, int code, void *value)
 {
     f->state = (unsigned char)state;
+    f->looked_at = false; /* whoever asked to cancel before has not seen this error */
     f->code = code;
     f->result = value;
     if (loop_is_closed(f->loop))
@@ -224,9 +240,9 @@ void future_own_result(struct future *f, void (*free_result)(void *result))
 bool future_cancel(struct future *f)
 {
     loop_check_thread(f->loop, __func__);
-    f->looked_at = true;
     if (f->kind->cancel)
         return f->kind->cancel(f);
+    f->looked_at = true;
     if (f->state != FUTURE_PENDING)
         return false;
     future_finish(f, FUTURE_CANCELLED, 0, NULL);

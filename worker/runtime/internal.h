@@ -61,6 +61,7 @@ struct future {
     unsigned refs;
     unsigned char state; /* enum future_state */
     bool looked_at;      /* its error, if it has one, needs no report */
+    bool seen;           /* scratch of who looks for duplicates in a list; false at rest */
     int code;            /* why it failed */
     struct loop *loop;   /* held */
     const struct future_kind *kind;
@@ -70,6 +71,15 @@ struct future {
     };
     void (*free_result)(void *result);
     struct queue callbacks; /* done callbacks and waiting tasks, in order of registration */
+};
+
+/* A done callback in its owner's storage: adding it cannot fail, and its owner is told where it
+ * will never be called. */
+struct watch {
+    struct loop_item item;
+    struct future *future;         /* borrowed while it waits, held once it is queued */
+    void (*done)(struct watch *w); /* the watch is the owner's again, also to free */
+    void (*lost)(struct watch *w); /* the same, where the future or the loop has ended before */
 };
 
 struct task {
@@ -154,6 +164,10 @@ void future_init(struct future *f, struct loop *l, const struct future_kind *kin
 void future_finish(struct future *f, enum future_state state, int code, void *value);
 void future_deinit(struct future *f); /* reports, frees what it holds; not the object */
 bool future_unlink(struct future *f, struct loop_item *i);
+/* watch.c */
+extern const struct loop_item_ops watch_ops;
+void future_watch(struct future *f, struct watch *w); /* w->done and w->lost are set */
+bool future_unwatch(struct watch *w); /* false: it is queued, `done` or `lost` will come */
 /* task.c */
 void task_drop_all(struct loop *l); /* the loop's references, at its close */
 int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct task **ret_task);

@@ -321,6 +321,7 @@ static bool cancel_sleep(struct task *t)
 static bool cancel_future(struct future *f)
 {
     struct task *t = CONTAINER_OF(f, struct task, future);
+    f->looked_at = true;
     if (f->state != FUTURE_PENDING)
         return false;
     t->cancel_requests++;
