@@ -79,7 +79,7 @@ $(BUILD)/%.o: %.S $(BUILD)/flags
 	$(Q)$(CC) $(FLAGS) -c -o $@ $<
 
 $(LIB): $(OBJ)
-$(TESTLIB): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/lib/*.c)))
+$(TESTLIB): $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out tests/bench/bench_%,$(wildcard tests/lib/*.c tests/bench/*.c))))
 $(LIB) $(TESTLIB):
 	@rm -f $@
 	$(call say,AR,$@)
