@@ -30,7 +30,8 @@ struct listener {
 };
 
 struct cfuture {
-    struct loop_item item; /* on its way to the loop */
+    struct loop_item item,
+        cancel_item; /* on their way to the loop: the submission, the wish to cancel */
     atomic_uint refs;
     atomic_int state, waiters;
     int code;
@@ -170,22 +171,35 @@ int cfuture_set_exception(struct cfuture *f, int code, struct error *x)
     return 0;
 }
 
-static void cancel_task(void *arg)
+static bool settle_cancelled(struct cfuture *f)
 {
-    struct cfuture *f = arg;
+    if (!claim(f, false))
+        return false;
+    settle(f, CFUTURE_CANCELLED);
+    return true;
+}
+
+static void drop_cancel(struct loop_item *i)
+{
+    cfuture_unref(CONTAINER_OF(i, struct cfuture, cancel_item));
+}
+
+static void run_cancel(struct loop_item *i)
+{
+    struct cfuture *f = CONTAINER_OF(i, struct cfuture, cancel_item);
     if (f->task)
         (void)task_cancel(f->task);
     cfuture_unref(f);
 }
 
+static const struct loop_item_ops cancel_ops = {run_cancel, drop_cancel};
+
 bool cfuture_cancel(struct cfuture *f)
 {
-    if (!claim(f, false))
+    if (!settle_cancelled(f))
         return cfuture_cancelled(f);
-    (void)cfuture_ref(f);
-    settle(f, CFUTURE_CANCELLED);
-    /* With no memory for the request the task goes on: its outcome is dropped. */
-    if (!f->loop || loop_call_soon_threadsafe(f->loop, cancel_task, f) < 0)
+    f->cancel_item.ops = &cancel_ops;
+    if (f->loop && loop_post(f->loop, &cfuture_ref(f)->cancel_item) < 0)
         cfuture_unref(f);
     return true;
 }
@@ -267,7 +281,7 @@ static void on_task_end(struct task *t, void *arg)
     f->task = NULL;
     t->future.looked_at = true;
     if (code == -ECANCELED)
-        (void)cfuture_cancel(f);
+        (void)settle_cancelled(f);
     else if (code < 0)
         (void)cfuture_set_exception(f, code, error_new(code, t->future.loop->end.err.text, NULL));
     else
@@ -278,7 +292,7 @@ static void on_task_end(struct task *t, void *arg)
 static void drop_submission(struct loop_item *i)
 {
     struct cfuture *f = CONTAINER_OF(i, struct cfuture, item);
-    (void)cfuture_cancel(f);
+    (void)settle_cancelled(f);
     cfuture_unref(f);
 }
 

@@ -187,8 +187,8 @@ int coro_consume(struct coro *c, coro_fn *ret_fn, void **ret_arg, struct err *e)
 
 int coro_await(struct coro *c, void **ret_result, struct err *e)
 {
-    coro_fn fn;
-    void *arg, *result = NULL;
+    coro_fn fn = NULL;
+    void *arg = NULL, *result = NULL;
     int r = coro_consume(c, &fn, &arg, e);
     if (r == 0)
         r = fn(arg, &result, e);

@@ -13,8 +13,8 @@ typedef int (*coro_fn)(void *arg, void **ret_result, struct err *e);
 struct coro;
 
 struct coro *coro_new(coro_fn fn, void *arg); /* gives; NULL with errno set */
-struct coro *
-coro_free(struct coro *c); /* takes; a suspended one is dropped where it stands; returns NULL */
+/* Takes; one that is suspended is dropped where it stands. NULL is fine; returns NULL. */
+struct coro *coro_free(struct coro *c);
 /* Awaits: runs it here, as a call. ERROR_REUSED where it was awaited, wrapped or resumed before. */
 int coro_await(struct coro *c, void **ret_result, struct err *e);
 /* By hand, without a loop: runs it to its next coro_yield: 1, or to its end: 0 and *ret_result, or

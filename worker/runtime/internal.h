@@ -141,9 +141,11 @@ struct loop {
     int wake_fd; /* eventfd; open until the loop's last reference */
     atomic_bool running, closed;
     atomic_uint refs;
-    /* touched by other threads: a cache line of its own */
-    _Alignas(64) _Atomic(struct loop_item *) inbox; /* newest first; INBOX_CLOSED at the end */
+    /* touched by other threads: on a cache line of its own, or they slow down every turn */
+    char apart[64];
+    _Atomic(struct loop_item *) inbox; /* newest first */
     atomic_bool sleeping; /* whoever takes it back to false wakes the loop */
+    char apart_too[64];
 };
 
 /* loop.c */

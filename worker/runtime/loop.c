@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "common/callout.h"
@@ -31,10 +30,9 @@ static struct loop *destroy(struct loop *l)
 
 struct loop *loop_new(size_t stack_bytes)
 {
-    struct loop *l = aligned_alloc(64, (sizeof *l + 63) / 64 * 64);
+    struct loop *l = calloc(1, sizeof *l);
     if (!l)
         return NULL;
-    memset(l, 0, sizeof *l);
     l->wake_fd = -1;
     atomic_init(&l->refs, 1);
     recycle_init(&l->tasks, sizeof(struct task));
