@@ -183,7 +183,7 @@ static void log_now(void *arg)
 {
     const struct log_call *c = arg;
     char pairs[LOG_PAIRS_MAX];
-    int n = vsnprintf(pairs, sizeof pairs, c->fmt, *c->args);
+    int n = vsnprintf(pairs, sizeof pairs, c->fmt, *c->args); // NOLINT: va_start was in log_at
     if (n < 0)
         pairs[0] = '\0';
     else if ((size_t)n >= sizeof pairs)

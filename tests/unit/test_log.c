@@ -2,6 +2,7 @@
 /* The log: each format, what cannot be written, what comes from outside. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <pty.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -428,6 +429,46 @@ static void formatting_is_called_out_and_errno_is_kept(void **state)
     assert_int_equal(called, 1);
 }
 
+#define THREADS 4
+#define LINES 500
+
+static void *write_lines(void *arg)
+{
+    for (int i = 0; i < LINES; i++)
+        log_info("line", "thread=%d n=%d text='%s'", *(int *)arg, i, "some words");
+    return NULL;
+}
+
+static void threads_do_not_mix_their_lines(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    int ids[THREADS], next[THREADS] = {0}, thread, n, whole = 0;
+    uint64_t before = log_dropped();
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    swap_stderr(dup(fileno(file)));
+    log_open(CONF_LOG_INFO, CONF_LOG_KEYVALUE);
+    for (int i = 0; i < THREADS; i++) {
+        ids[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, write_lines, &ids[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        (void)pthread_join(threads[i], NULL);
+    restore_stderr();
+    rewind(file);
+    while (fgets(got, sizeof got, file)) {
+        assert_int_equal(
+            sscanf(behind(got, " event=line "), " event=line thread=%d n=%d", &thread, &n), 2);
+        assert_int_equal(n, next[thread]++);
+        behind(got, " text='some words'\n");
+        whole++;
+    }
+    (void)fclose(file);
+    assert_int_equal(whole, THREADS * LINES);
+    assert_true(log_dropped() == before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -450,6 +491,7 @@ int main(void)
         cmocka_unit_test(values_from_outside_are_quoted),
         cmocka_unit_test(quoted_values_are_cut_at_every_length),
         cmocka_unit_test(pairs_are_found_in_any_text),
+        cmocka_unit_test(threads_do_not_mix_their_lines),
         cmocka_unit_test(formatting_is_called_out_and_errno_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
