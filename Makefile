@@ -112,6 +112,8 @@ CONFORMANCE := $(filter conformance,$(CHECKS))
 check: ## unit, conformance and end-to-end tests, then layers and docs
 	$(call GATES,,unit $(CHECKS) e2e layers docs)
 
+programs: $(UNIT) $(E2E) $(BENCH) # whatever a test or a measurement runs
+
 unit: $(UNIT) ## unit tests: a cmocka program a module
 	@$(RUN_TESTS) unit $(UNIT)
 
@@ -148,7 +150,7 @@ layers: ## fail on an include that looks up, and on a second door to a library
 	@sh tests/layers.sh
 
 docs: $(BUILD)/rpopd ## fail on a manual page or README that does not hold
-	@RPOPD=$(BUILD)/rpopd sh tests/docs.sh $(MANUALS)
+	@RPOPD=$(BUILD)/rpopd bash tests/docs.sh $(MANUALS)
 
 SBIN    := $(PREFIX)/sbin
 UNITDIR := $(PREFIX)/lib/systemd/system
@@ -182,7 +184,7 @@ help: ## list the targets
 
 -include $(shell find $(addprefix $(BUILD)/,common worker daemon tests) -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: all asan bench check clean demo docs e2e format format-check help install layers run tidy tsan uninstall unit valgrind FORCE
+.PHONY: all asan bench check clean demo docs e2e format format-check help install layers programs run tidy tsan uninstall unit valgrind FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 endif

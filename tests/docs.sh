@@ -1,0 +1,54 @@
+#!/bin/bash
+# docs.sh MANUAL... - what the documents say holds: manual pages are well-formed and name every option, targets and
+# links exist, examples of configuration are accepted, and the README lists the Redis commands that are used.
+set -u
+rpopd=${RPOPD:-build/rpopd}
+pages=(README.md systemd/README.md)
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/rpopd-docs.XXXXXX") || exit 1
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+wrong() {
+    echo "docs: $*"
+    bad=1
+}
+
+mandoc -T lint -W warning "$@" || wrong 'a manual page is not well-formed'
+
+"$rpopd" -h | grep -o -- '-[-a-zA-Z]*' | grep -v '^-$' | sort -u >"$tmp/options"
+mandoc -T ascii daemon/rpopd.8 | sed 's,.\x08,,g' >"$tmp/rpopd.8"
+[ -s "$tmp/options" ] || wrong "$rpopd -h names no option"
+while read -r o; do
+    grep -qE -- "(^|[^a-z-])$o([^a-z-]|\$)" "$tmp/rpopd.8" || wrong "daemon/rpopd.8 does not name the option $o"
+done <"$tmp/options"
+
+make --no-print-directory -s help | awk '{ print $1 }' >"$tmp/targets"
+for page in "${pages[@]}"; do
+    for t in $(grep -oE '(^|`)make( -j[0-9]*)?( [a-z][a-z-]*)+' "$page" | sed -E 's/.?make( -j[0-9]*)?//' | tr ' ' '\n' | sort -u); do
+        grep -qx "$t" "$tmp/targets" || wrong "$page: there is no target '$t'"
+    done
+    # shellcheck disable=SC2013 # paths without blanks
+    for l in $(grep -oE '\]\([^)#]+' "$page" | cut -c3- | grep -v '^[a-z]*:' | sort -u); do
+        [ -e "$(dirname "$page")/$l" ] || wrong "$page: there is no $l"
+    done
+    # Every block of configuration is a file that the daemon accepts.
+    awk -v to="$tmp/${page//\//_}" '
+        /^```libconfig$/ { n++; inside = 1; next } /^```/ { inside = 0 } inside { print > (to "." n ".conf") }' "$page"
+done
+for c in "$tmp"/*.conf; do
+    [ -e "$c" ] || { wrong 'no page has an example of a configuration'; break; }
+    "$rpopd" -t -c "$c" >"$tmp/said" 2>&1 || { wrong 'an example of a configuration is refused:'; cat "$tmp/said" "$c"; }
+done
+
+# The commands of the scripts and of the daemon itself, against those that README grants to the user.
+{
+    echo EVAL
+    grep -ohE "call\('[A-Z]+'" daemon/lua/*.lua | cut -d"'" -f2
+    grep -ohE 'redis_begin\([a-z]+, "[A-Z]+"' daemon/*.c | cut -d'"' -f2
+    sed -n 's/.*redis_begin_script.*/EVALSHA/p' daemon/*.c
+} | tr '[:upper:]' '[:lower:]' | grep -vx auth | sort -u >"$tmp/used"
+sed -n '/ACL SETUSER/,/^```/p' README.md | grep -o '+[a-z]*' | cut -c2- | sort -u >"$tmp/granted"
+diff "$tmp/used" "$tmp/granted" >"$tmp/commands" ||
+    { wrong 'README.md: commands of ACL SETUSER, < is used but not granted, > is granted but not used:'; cat "$tmp/commands"; }
+
+[ $bad != 0 ] || echo "docs: $# manual pages, ${#pages[@]} pages, $(wc -l <"$tmp/used") commands hold"
+exit $bad
