@@ -116,9 +116,8 @@ static void fill(struct as_completed *a, struct future *const *fs, size_t count)
         if (fs[i]->seen)
             continue;
         fs[i]->seen = true;
-        a->slots[a->count++] = (struct slot){.watch = {.done = on_done, .lost = on_lost},
-                                             .all = a,
-                                             .future = future_ref(fs[i])};
+        a->slots[a->count++] = (struct slot){
+            .watch = {.done = on_done, .lost = on_lost}, .all = a, .future = future_ref(fs[i])};
     }
     for (size_t i = 0; i < a->count; i++) {
         a->slots[i].future->seen = false;

@@ -1,7 +1,6 @@
 #include "worker/runtime/error.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@ static const struct {
     {ERROR_QUEUE_FULL, "QueueFull", ""},
     {ERROR_BROKEN_POOL, "BrokenProcessPool", ""},
     {ERROR_INTERRUPT, "KeyboardInterrupt", ""},
+    {ERROR_GROUP, "ExceptionGroup", ""},
     {ERROR_CLOSED, "RuntimeError", "Event loop is closed"},
     {ERROR_RUNNING, "RuntimeError", "This event loop is already running"},
     {ERROR_OTHER_RUNNING, "RuntimeError",
@@ -118,24 +118,41 @@ const struct error *error_cause(const struct error *x)
     return x ? x->cause : NULL;
 }
 
-struct fatal {
+struct format {
+    struct err *e;
     const char *fmt;
-    va_list ap;
+    va_list *args;
 };
+
+static void format_now(void *arg)
+{
+    struct format *f = arg;
+    (void)vsnprintf(f->e->text, sizeof f->e->text, f->fmt, *f->args);
+}
+
+int error_format(struct err *e, int code, const char *fmt, va_list *args)
+{
+    struct format f = {.e = e, .fmt = fmt, .args = args};
+    if (!e)
+        return code;
+    e->code = code;
+    callout(format_now, &f);
+    return code;
+}
 
 static void print_fatal(void *arg)
 {
-    struct fatal *f = arg;
-    char text[512];
-    (void)vsnprintf(text, sizeof text, f->fmt, f->ap);
-    (void)fprintf(stderr, "fatal: %s\n", text);
+    const struct err *e = arg;
+    (void)fprintf(stderr, "fatal: %s\n", e->text);
 }
 
 void error_fatal(const char *fmt, ...)
 {
-    struct fatal f = {.fmt = fmt};
-    va_start(f.ap, fmt);
-    callout(print_fatal, &f);
-    va_end(f.ap);
+    struct err e;
+    va_list args;
+    va_start(args, fmt);
+    (void)error_format(&e, ERROR_RUNTIME, fmt, &args);
+    va_end(args);
+    callout(print_fatal, &e);
     abort();
 }

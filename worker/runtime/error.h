@@ -6,6 +6,8 @@
 #ifndef RUNTIME_ERROR_H
 #define RUNTIME_ERROR_H
 
+#include <stdarg.h>
+
 #include "common/err.h"
 
 enum error_code {
@@ -17,6 +19,7 @@ enum error_code {
     ERROR_QUEUE_FULL = -5006,
     ERROR_BROKEN_POOL = -5007,
     ERROR_INTERRUPT = -5008, /* KeyboardInterrupt */
+    ERROR_GROUP = -5009,     /* ExceptionGroup: group.h has the errors in it */
     /* RuntimeErrors whose sentence is fixed: error_sentence() has it */
     ERROR_CLOSED = -5020,            /* Event loop is closed */
     ERROR_RUNNING = -5021,           /* This event loop is already running */
@@ -43,6 +46,8 @@ const char *error_kind(int code);
 const char *error_sentence(int code);
 /* Fills *e (NULL is fine) with the code and its fixed sentence; returns the code. */
 int error_set(struct err *e, int code);
+/* err_set for functions that take a format themselves. */
+int error_format(struct err *e, int code, const char *fmt, va_list *args);
 
 /* gives; takes `cause` (NULL: none) also on failure; NULL with errno set when there is no memory */
 struct error *error_new(int code, const char *text, struct error *cause);

@@ -23,11 +23,11 @@ struct gather {
 
 static bool cancel_children(struct future *f);
 static void end_gather(struct future *f);
-static const struct future_kind gather_kind = {
-    .lost_error = "_GatheringFuture exception was never retrieved",
-    .cancel = cancel_children,
-    .end = end_gather,
-    .completes_itself = true};
+static const struct future_kind gather_kind = {.lost_error =
+                                                   "_GatheringFuture exception was never retrieved",
+                                               .cancel = cancel_children,
+                                               .end = end_gather,
+                                               .completes_itself = true};
 
 static struct gather *gather_of(struct future *f)
 {
@@ -188,9 +188,8 @@ struct future *future_gather(struct future *const *fs, size_t count, unsigned fl
     if (count == 0)
         future_finish(&g->future, FUTURE_FINISHED, 0, g->results);
     for (size_t i = 0; i < count; i++) {
-        g->slots[i] = (struct slot){.watch = {.done = on_done, .lost = on_lost},
-                                    .gather = g,
-                                    .child = future_ref(fs[i])};
+        g->slots[i] = (struct slot){
+            .watch = {.done = on_done, .lost = on_lost}, .gather = g, .child = future_ref(fs[i])};
         future_watch(fs[i], &g->slots[i].watch);
     }
     return &g->future;

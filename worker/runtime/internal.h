@@ -118,6 +118,7 @@ struct loop {
     struct loop_item *last; /* of the iteration that runs */
     bool stopping, raised;
     int interrupt;   /* the code with which the run returns at once; 0: none */
+    int64_t slow_ns; /* debug mode: what keeps the loop longer is reported; 0: off */
     unsigned budget; /* callbacks until the next look at I/O */
     int64_t tick;    /* the coarse clock at the last look */
     struct timers timers;
@@ -144,7 +145,7 @@ struct loop {
     /* touched by other threads: on a cache line of its own, or they slow down every turn */
     char apart[64];
     _Atomic(struct loop_item *) inbox; /* newest first */
-    atomic_bool sleeping; /* whoever takes it back to false wakes the loop */
+    atomic_bool sleeping;              /* whoever takes it back to false wakes the loop */
     char apart_too[64];
 };
 
@@ -171,7 +172,8 @@ extern const struct loop_item_ops watch_ops;
 void future_watch(struct future *f, struct watch *w); /* w->done and w->lost are set */
 bool future_unwatch(struct watch *w); /* false: it is queued, `done` or `lost` will come */
 /* task.c */
-void task_drop_all(struct loop *l); /* the loop's references, at its close */
+struct task *task_of_turn(struct loop_item *i); /* borrowed; NULL: it is no task's turn */
+void task_drop_all(struct loop *l);             /* the loop's references, at its close */
 int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct task **ret_task);
 /* Gives up control until the turn of t, the current task, comes. As in CPython, a cancellation
  * asked for while it ran reaches what it now begins to wait for. */

@@ -1,7 +1,6 @@
 #include "worker/runtime/internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,7 +42,7 @@ struct loop *loop_new(size_t stack_bytes)
     int r = l->stacks ? poll_open(l) : -ENOMEM;
     if (r == 0)
         return l;
-    l = destroy(l);
+    (void)destroy(l);
     errno = -r;
     return NULL;
 }
@@ -135,7 +134,6 @@ int loop_close(struct loop *l, struct err *e)
         return error_set(e, ERROR_CLOSE_RUNNING);
     if (atomic_exchange(&l->closed, true))
         return 0;
-    loop_hold(l); /* what is dropped may hold the last references */
     inbox_close(l);
     drop_ready(l);
     task_drop_all(l);
@@ -145,7 +143,6 @@ int loop_close(struct loop *l, struct err *e)
         p->close(p);
     }
     poll_close(l);
-    loop_release(l);
     return 0;
 }
 
@@ -183,6 +180,41 @@ static void queue_due(struct loop *l)
         queue_push(&l->ready, &t->item);
 }
 
+struct slow { /* what kept the loop too long */
+    char text[128];
+    struct task *task; /* NULL: a callback */
+    int64_t ns;
+};
+
+static void format_slow(void *arg)
+{
+    struct slow *s = arg;
+    (void)snprintf(s->text, sizeof s->text, "Executing %.64s took %.3f seconds",
+                   s->task ? task_name(s->task) : "a callback", (double)s->ns / 1e9);
+}
+
+static void run_timed(struct loop *l, struct loop_item *i)
+{
+    struct slow s = {.task = task_of_turn(i)};
+    if (s.task)
+        (void)task_ref(s.task);
+    int64_t begin = clock_now_ns();
+    i->ops->run(i);
+    s.ns = clock_now_ns() - begin;
+    if (l->slow_ns && s.ns >= l->slow_ns) {
+        format_slow(&s);
+        struct loop_report r = {.message = s.text, .future = s.task ? task_future(s.task) : NULL};
+        loop_call_exception_handler(l, &r);
+    }
+    task_unref(s.task);
+}
+
+void loop_set_debug(struct loop *l, int64_t slow_ms)
+{
+    loop_check_thread(l, __func__);
+    l->slow_ns = slow_ms * 1000000;
+}
+
 static void run_ready(struct loop *l)
 {
     struct loop_item *i, *last = l->ready.head ? l->ready.tail : NULL;
@@ -192,7 +224,10 @@ static void run_ready(struct loop *l)
         more = i != last;
         if (l->budget > 0)
             l->budget--;
-        i->ops->run(i);
+        if (__builtin_expect(l->slow_ns != 0, 0))
+            run_timed(l, i);
+        else
+            i->ops->run(i);
         if (__builtin_expect(l->raised, 0))
             report_raised(l);
     }
@@ -319,27 +354,15 @@ void loop_call_exception_handler(struct loop *l, const struct loop_report *r)
     loop_default_exception_handler(l, &failed);
 }
 
-struct text {
-    struct err *e;
-    const char *fmt;
-    va_list ap;
-};
-
-static void format_text(void *arg)
-{
-    struct text *t = arg;
-    (void)vsnprintf(t->e->text, sizeof t->e->text, t->fmt, t->ap);
-}
-
 int loop_raise(int code, const char *fmt, ...)
 {
-    if (!loop_of_thread)
+    struct loop *l = loop_of_thread;
+    va_list args;
+    if (!l)
         return code;
-    struct text t = {.e = &loop_of_thread->raise, .fmt = fmt};
-    va_start(t.ap, fmt);
-    callout(format_text, &t);
-    va_end(t.ap);
-    loop_of_thread->raise.code = code;
-    loop_of_thread->raised = true;
+    va_start(args, fmt);
+    (void)error_format(&l->raise, code, fmt, &args);
+    va_end(args);
+    l->raised = true;
     return code;
 }

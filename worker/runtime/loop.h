@@ -118,6 +118,9 @@ void loop_set_exception_handler(struct loop *l, loop_exception_fn fn,
 void loop_call_exception_handler(struct loop *l, const struct loop_report *r);
 /* The default handler: one line on standard error. */
 void loop_default_exception_handler(struct loop *l, const struct loop_report *r);
+/* Debug mode: who keeps the loop for `slow_ms` or longer (a callback, or a task between two awaits)
+ * is reported, "Executing ... took 0.123 seconds". 0: off, as at first; asyncio's limit is 100. */
+void loop_set_debug(struct loop *l, int64_t slow_ms);
 /* A callback's way to raise: reported ("Unhandled exception in callback") when the callback
  * returns. */
 int loop_raise(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -15,8 +15,7 @@ struct shield {
 };
 
 static void end_shield(struct future *f);
-static const struct future_kind shield_kind = {.lost_error =
-                                                   "Future exception was never retrieved",
+static const struct future_kind shield_kind = {.lost_error = "Future exception was never retrieved",
                                                .end = end_shield,
                                                .completes_itself = true};
 

@@ -7,8 +7,8 @@
 
 /* Gives a future that is done as `inner` is: finished, failed, or cancelled where inner was
  * cancelled; one iteration later. Cancelling it, or who awaits it, leaves inner alone. Where inner
- * is done already it is inner itself. Shares inner: its result is borrowed from it. ERROR_TYPE (NULL),
- * ERROR_CLOSED, -ENOMEM. */
+ * is done already it is inner itself. Shares inner: its result is borrowed from it. ERROR_TYPE
+ * (NULL), ERROR_CLOSED, -ENOMEM. */
 struct future *shield(struct future *inner);
 
 #endif

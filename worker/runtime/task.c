@@ -28,6 +28,12 @@ static void drop_turn(struct loop_item *i)
 }
 
 static const struct loop_item_ops turn_ops = {run_turn, drop_turn};
+
+struct task *task_of_turn(struct loop_item *i)
+{
+    return i->ops == &turn_ops ? CONTAINER_OF(i, struct task, turn) : NULL;
+}
+
 static const struct future_kind task_kind = {.lost_error = "Task exception was never retrieved",
                                              .cancel = cancel_future,
                                              .end = end_task,
@@ -243,6 +249,17 @@ void task_drop_all(struct loop *l)
         }
         future_unref(&t->future);
     }
+}
+
+struct future *task_ensure(struct task *t)
+{
+    return future_ref(&t->future);
+}
+
+struct future *task_ensure_coro(struct coro *c)
+{
+    struct task *t = task_wrap(c, NULL);
+    return t ? &t->future : NULL;
 }
 
 struct task *task_ref(struct task *t)

@@ -23,6 +23,16 @@ int task_spawn(coro_fn fn, void *arg, const char *name); /* the same, keeping no
 /* Wraps an untouched coroutine object, which stays the caller's; ERROR_REUSED. */
 struct task *task_wrap(struct coro *c, const char *name);
 
+/* asyncio's ensure_future: gives a future for what can be awaited. A future or a task: shares that
+ * same object; an untouched coroutine object: task_wrap. */
+#define ensure_future(x)                  \
+    _Generic((x), struct future *         \
+             : future_ref, struct task *  \
+             : task_ensure, struct coro * \
+             : task_ensure_coro)(x)
+struct future *task_ensure(struct task *t);
+struct future *task_ensure_coro(struct coro *c);
+
 struct task *task_ref(struct task *t); /* shares */
 void task_unref(struct task *t);       /* NULL is fine */
 struct future *

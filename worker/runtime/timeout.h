@@ -21,7 +21,8 @@ enum timeout_state {
     TIMEOUT_FINISHED  /* left before the limit */
 };
 
-struct timeout { /* the caller's storage, from timeout_enter to timeout_exit; its fields are private */
+struct timeout { /* the caller's storage, from timeout_enter to timeout_exit; its fields are private
+                  */
     enum timeout_state state;
     unsigned cancelling; /* the task's cancellations before the block */
     int64_t when_ms;
