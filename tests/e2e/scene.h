@@ -26,6 +26,18 @@
 
 #define LIMIT_MS 30000 /* for what must come at all */
 
+/* A daemon under a sanitizer is slower by this factor, and so are the times that it is held to. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SLOWNESS 5
+#else
+#define SLOWNESS 1
+#endif
+#define MANY (10000 / SLOWNESS) /* jobs at once */
+
 struct scene {
     char folder[64], runtime_dir[96], url[256];
     const char *instance;   /* "e2e" */
