@@ -1,0 +1,55 @@
+#include "worker/runtime/condition.h"
+
+#include <errno.h>
+#include <limits.h>
+
+void condition_init(struct condition *c, struct lock *l)
+{
+    *c = (struct condition){.lock = l};
+}
+
+/* Whoever waits must have the lock again before it goes on: a cancellation meanwhile comes after.
+ */
+static int take_again(struct condition *c, int r, struct err *e)
+{
+    for (;;) {
+        struct err why;
+        int got = lock_acquire(c->lock, &why);
+        if (got == 0)
+            return r;
+        if (got != -ECANCELED)
+            return err_set(e, got, "%s", why.text); /* no memory: the lock is not held */
+        r = error_set(e, -ECANCELED);
+    }
+}
+
+int condition_wait(struct condition *c, struct err *e)
+{
+    bool woken;
+    if (!c->lock->locked)
+        return err_set(e, ERROR_RUNTIME, "cannot wait on un-acquired lock");
+    (void)lock_release(c->lock, NULL);
+    return take_again(c, waiters_wait(&c->waiters, &woken, e), e);
+}
+
+int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg, struct err *e)
+{
+    int r = 0;
+    while (r == 0 && !holds(arg))
+        r = condition_wait(c, e);
+    return r;
+}
+
+int condition_notify(struct condition *c, unsigned n, struct err *e)
+{
+    if (!c->lock->locked)
+        return err_set(e, ERROR_RUNTIME, "cannot notify on un-acquired lock");
+    while (n && waiters_wake(&c->waiters))
+        n--;
+    return 0;
+}
+
+int condition_notify_all(struct condition *c, struct err *e)
+{
+    return condition_notify(c, UINT_MAX, e);
+}

@@ -1,0 +1,25 @@
+/* condition.h - waits, under a lock, until another task says that something has changed.
+ * Runs on: the loop's thread. Errors: negative codes. Ownership: the caller's storage; borrows the
+ * lock. Source: CPython 3.11 asyncio.Condition. */
+#ifndef RUNTIME_CONDITION_H
+#define RUNTIME_CONDITION_H
+
+#include "worker/runtime/lock.h"
+
+struct condition {
+    struct lock *lock;
+    struct waiters waiters;
+};
+
+void condition_init(struct condition *c, struct lock *l);
+/* Awaits: gives the lock up, waits for a notify, and has the lock again: 0 or -ECANCELED. -ENOMEM:
+ * it may not have it (lock_locked tells). ERROR_RUNTIME where the lock is not held ("cannot wait on un-acquired
+ * lock"). */
+int condition_wait(struct condition *c, struct err *e);
+/* Awaits until holds(arg) is true; it is asked under the lock. As condition_wait. */
+int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg, struct err *e);
+/* Wakes up to n, in the order of waiting; ERROR_RUNTIME ("cannot notify on un-acquired lock"). */
+int condition_notify(struct condition *c, unsigned n, struct err *e);
+int condition_notify_all(struct condition *c, struct err *e);
+
+#endif
