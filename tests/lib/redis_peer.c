@@ -125,13 +125,18 @@ void redis_peer_attach(struct redis_peer *p, struct ev_loop *loop)
     ev_io_start(loop, &p->io);
 }
 
+void redis_peer_hang_up(struct redis_peer *p)
+{
+    for (int i = 0; i < PEER_CONNS; i++)
+        hang_up(&p->conns[i]);
+}
+
 void redis_peer_close(struct redis_peer *p)
 {
     char path[80];
     if (p->loop) {
         ev_io_stop(p->loop, &p->io);
-        for (int i = 0; i < PEER_CONNS; i++)
-            hang_up(&p->conns[i]);
+        redis_peer_hang_up(p);
     }
     if (p->fd >= 0)
         (void)close(p->fd);

@@ -35,6 +35,7 @@ struct redis_peer {
 int redis_peer_open(
     struct redis_peer *p); /* 0 or a negative errno; listens, but hears only once it has a loop */
 void redis_peer_attach(struct redis_peer *p, struct ev_loop *loop);
-void redis_peer_close(struct redis_peer *p); /* before the loop is destroyed */
+void redis_peer_hang_up(struct redis_peer *p); /* closes every connection */
+void redis_peer_close(struct redis_peer *p);   /* before the loop is destroyed */
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,35 @@ static void a_string_of_16_mib_comes_in_pieces(void **state)
     assert_true(same);
 }
 
+static size_t in_use(void)
+{
+    struct mallinfo2 m = mallinfo2(); /* nothing but zeros under a sanitizer */
+    return m.uordblks + m.hblkhd;
+}
+
+static void a_large_reply_gives_its_memory_back(void **state)
+{
+    size_t len = (size_t)16 << 20, used;
+    char *in = malloc(len + 64);
+    size_t n = (size_t)sprintf(in, "$%zu\r\n", len), before = in_use();
+    struct redis_reader *r = redis_reader_new(len);
+    const struct redis_reply *reply;
+    struct err e;
+    (void)state;
+    memset(in + n, 'x', len);
+    memcpy(in + n + len, "\r\n+OK\r\n", 7);
+    int error = redis_reader_read(r, in, n + len + 7, &used, &reply, &e);
+    bool large = !error && reply && reply->len == len;
+    error = redis_reader_read(r, in + used, n + len + 7 - used, &used, &reply, &e);
+    bool small = !error && redis_is(reply, "OK");
+    size_t after = in_use();
+    (void)redis_reader_free(r);
+    free(in);
+    assert_true(large);
+    assert_true(small);
+    assert_true(after < before + ((size_t)1 << 20));
+}
+
 static void a_million_errors_in_a_row_are_read(void **state)
 {
     size_t n = 1000000, one = strlen("-ERR x\r\n"), got = 0, at = 0, used = 0;
@@ -299,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_hostile_stream_is_an_error_and_no_tree),
         cmocka_unit_test(a_burst_of_1000_strings_keeps_every_byte),
         cmocka_unit_test(a_string_of_16_mib_comes_in_pieces),
+        cmocka_unit_test(a_large_reply_gives_its_memory_back),
         cmocka_unit_test(a_million_errors_in_a_row_are_read),
         cmocka_unit_test(an_error_is_known_by_its_first_word),
         cmocka_unit_test(a_command_is_formatted_with_every_byte),

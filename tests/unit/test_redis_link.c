@@ -59,6 +59,20 @@ static void a_million_errors_in_a_row_are_answers(void **state)
     assert_int_equal(w->door.downs, 0);
 }
 
+static void a_link_waits_for_so_many_answers_and_no_more(void **state)
+{
+    struct world *w = *state;
+    int sent = 0, error = 0;
+    UNTIL(w, door.ups, 1);
+    while (!(error = DOOR_SEND(&w->door, &w->a, "PING")) && sent <= REDIS_PENDING_MAX)
+        sent++;
+    assert_int_equal(error, -ENOBUFS);
+    assert_int_equal(sent, REDIS_PENDING_MAX);
+    UNTIL(w, a.count, sent);
+    assert_int_equal(w->a.nulls, 0);
+    assert_int_equal(DOOR_SEND(&w->door, &w->a, "PING"), 0);
+}
+
 static void every_type_of_answer_arrives(void **state)
 {
     struct world *w = *state;
@@ -378,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(ten_thousand_commands_are_answered_in_order),
         WITH(a_million_errors_in_a_row_are_answers),
+        WITH(a_link_waits_for_so_many_answers_and_no_more),
         WITH(every_type_of_answer_arrives),
         WITH(what_is_sent_before_the_link_is_up_is_refused),
         WITH(a_string_over_the_bound_is_drained_and_the_next_answer_is_whole),
