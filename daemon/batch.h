@@ -50,10 +50,13 @@ struct batch {
     struct job *done;      /* ended as done, not on the way, by job->next */
     int64_t done_since_ms; /* when the oldest of them ended */
     struct job *dead;      /* ended as dead, not on the way, by job->next */
-    bool dirty;            /* in the queue's list of what is to be settled */
+    int64_t read_at_ms;    /* Redis refused to read it: not again before */
+    bool dirty;            /* in one of the queue's lists of what is to be settled */
+    bool refused;          /* Redis refused its last settle */
     bool gone;             /* its list is no longer there, or no longer mine */
     bool give, giving;     /* is to be given back; the script is on the way */
     bool tried;            /* `whole` was sent before and its answer was lost */
+    bool changed;          /* its list is not as long as is known: somebody else wrote to it */
 };
 
 struct epoch *epoch_new(const char *run, unsigned counter);

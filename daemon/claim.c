@@ -1,9 +1,13 @@
 /* New jobs, never more than there are free slots. One claim of a queue is out at a time, over its
- * own link: burst  the list was not empty: claim(Q -> batch, n) pop    it was empty: BLMOVE Q
- * popped, and behind it, in the same write, claim(popped -> batch, 1); Redis answers both at once.
+ * own link:
+ *
+ *   burst  the list was not empty: claim(Q -> batch, n)
+ *   pop    it was empty: BLMOVE Q popped, and behind it, in the same write,
+ *          claim(popped -> batch, 1); Redis answers both at once
+ *
  * Only the script's answer counts: it may have moved another job than BLMOVE names. A claim that
- * was cut or refused may have moved jobs all the same: the link number is raised, then a comparison
- * finds them (owner.c, recover.c). */
+ * was cut, given up or refused may have moved jobs all the same: the link number is raised, then a
+ * comparison finds them (owner.c, recover.c). */
 #include "daemon/queue.h"
 
 #include <stdlib.h>
@@ -15,7 +19,7 @@
 
 #define BURST_JOBS 1000
 #define BURST_BYTES (1 << 20)
-#define POP_SECONDS 5
+#define POP_SECONDS 5 /* or as many as there are links that may be blocked */
 #define PAUSE_LOOK_MS 500
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -24,13 +28,13 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     thread_assert(&on_master);
-    claim_kick(w->data);
+    (void)claim_kick(w->data);
 }
 
 static void RUNS_ON(on_master) on_up(struct redis_link *link, void *data)
 {
     (void)link;
-    claim_kick(data);
+    (void)claim_kick(data);
 }
 
 static void on_refused(struct redis_link *link, const struct err *why, void *data)
@@ -64,7 +68,7 @@ void claim_close(struct queue *q)
 
 bool claim_out(const struct queue *q)
 {
-    return q->claim.batch && !q->claim.closing;
+    return q->claim.batch;
 }
 
 static void again_in(struct queue *q, int64_t ms)
@@ -129,7 +133,7 @@ static void RUNS_ON(on_master)
     log_info("queue-resumed", "queue='%s'", q->conf->name);
     look_at(q);
     dispatch_pump(q);
-    claim_kick(q);
+    (void)claim_kick(q);
 }
 
 static void on_pause_look(struct ev_loop *loop, ev_timer *w, int revents)
@@ -206,7 +210,10 @@ static void RUNS_ON(on_master)
     if (redis_is(&r->item[0], "ok") && n && b->epoch == q->epoch) {
         q->claim.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_CLAIM);
-        begin_jobs(q, b, r->item + 2, n, !pop || (queue_room(q) && !master_quiet(q->master)));
+        bool room = !pop || queue_room(q);
+        if (!room && q->claim.depth < 1)
+            q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
+        begin_jobs(q, b, r->item + 2, n, room && !master_quiet(q->master));
         return;
     }
     if (redis_is(&r->item[0], "ok")) {
@@ -229,16 +236,13 @@ static void RUNS_ON(on_master)
     struct queue *q = data;
     struct claim *c = &q->claim;
     struct batch *b = c->batch;
-    bool pop = c->pop, closing = c->closing;
+    bool pop = c->pop;
     c->batch = NULL;
-    c->closing = false;
-    q->held -= c->reserved;
-    q->master->held -= c->reserved;
+    queue_unreserve(q, c->reserved);
     c->reserved = 0;
     if (r && well_formed(r)) {
-        claimed(q, b, pop, r);
-        master_step(q->master);
-        return claim_kick(q);
+        claimed(q, b, pop, r); /* the turn's end claims again, if it is this queue's turn */
+        return master_step(q->master);
     }
     if (r) {
         trouble_is(&q->trouble, TROUBLE_CLAIM, q->conf->name, r);
@@ -246,7 +250,7 @@ static void RUNS_ON(on_master)
         if (pop)
             claim_put_back(q);
     }
-    if (b->epoch == q->epoch && !closing)
+    if (b->epoch == q->epoch)
         owner_raise(q);
     (void)batch_free(b);
     master_step(q->master);
@@ -270,14 +274,16 @@ static void on_pop(struct redis_link *link, const struct redis_reply *r, void *d
 static int RUNS_ON(on_master) send_pop(struct queue *q)
 {
     struct redis_command *c = q->master->command;
+    int64_t blocked = (int64_t)q->master->nqueues,
+            seconds = blocked > POP_SECONDS ? blocked : POP_SECONDS;
     redis_begin(c, "BLMOVE");
     redis_arg_text(c, q->key.queue);
     redis_arg_text(c, q->key.popped);
     redis_arg_text(c, "RIGHT");
     redis_arg_text(c, "LEFT");
-    redis_arg_int(c, POP_SECONDS);
-    return redis_send(q->claim.link, c,
-                      POP_SECONDS * 1000 + q->master->conf->redis.command_timeout_ms, on_pop, q);
+    redis_arg_int(c, seconds);
+    return redis_send(q->claim.link, c, seconds * 1000 + q->master->conf->redis.command_timeout_ms,
+                      on_pop, q);
 }
 
 static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
@@ -303,20 +309,21 @@ static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint3
     return r;
 }
 
-static void RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
+static bool RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
 {
     struct claim *c = &q->claim;
     struct batch *b = batch_new(q, "", ++q->master->batch_numbers);
     if (!b || (pop && send_pop(q) < 0) || send_claim(q, b, n, pop) < 0) {
         (void)batch_free(b);
-        return again_in(q, 1000);
+        again_in(q, 1000);
+        return false;
     }
     c->batch = b;
     c->pop = pop;
     c->reserved =
         pop ? 0 : n; /* a blocked pop holds no slot: what comes while none is free goes back */
-    q->held += c->reserved;
-    q->master->held += c->reserved;
+    queue_reserve(q, c->reserved);
+    return true;
 }
 
 static bool allowed(const struct queue *q)
@@ -336,29 +343,21 @@ static uint32_t fair_share(const struct queue *q, uint32_t room)
     return share < BURST_JOBS ? share : BURST_JOBS;
 }
 
-void claim_kick(struct queue *q)
+bool claim_kick(struct queue *q)
 {
-    if (!allowed(q))
-        return;
-    int64_t now = clock_now_ms();
-    if (now < q->master->again_at_ms)
-        return again_in(q, q->master->again_at_ms - now);
-    uint32_t room = queue_room(q);
-    if (!room)
-        return;
-    bool full = now < q->claim.full_until_ms;
-    if (q->claim.depth > 0 || full)
-        claim(q, fair_share(q, room), false);
-    else
-        claim(q, 1, true);
+    uint32_t room;
+    if (!allowed(q) || master_is_short(q->master) || !(room = queue_room(q)))
+        return false;
+    bool full = clock_now_ms()<q->claim.full_until_ms, burst = q->claim.depth> 0 || full;
+    bool sent = claim(q, burst ? fair_share(q, room) : 1, !burst);
     if (full && q->claim.depth == 0)
         again_in(q, 100); /* the burst that asks takes the place of the pop: ten a second */
+    return sent;
 }
 
+/* What it still brings lies in passage, or in a batch where the claim behind it came through. */
 void claim_stop(struct queue *q)
 {
-    if (!q->claim.batch || !q->claim.pop || q->claim.closing)
-        return;
-    q->claim.closing = true; /* closed and forgotten: what it still brings lies in passage */
-    redis_link_reset(q->claim.link);
+    if (q->claim.batch && q->claim.pop)
+        redis_link_reset(q->claim.link);
 }

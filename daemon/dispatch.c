@@ -77,49 +77,56 @@ void dispatch_pump(struct queue *q)
         }
 }
 
+/* What has not begun leaves memory, what runs is cancelled; how much runs. */
+static uint32_t abandon_jobs(struct batch *b)
+{
+    uint32_t running = 0;
+    for (uint32_t i = 0; i < b->read; i++) {
+        struct job *j = b->job[i];
+        if (j && j->running) {
+            running++;
+            atomic_store(&j->cancel, true);
+        } else if (j && j->outcome == JOB_NONE) {
+            queue_free_job(j);
+        }
+    }
+    return running;
+}
+
 void dispatch_abandon(struct queue *q)
 {
     struct master *m = q->master;
-    uint64_t lost = 0;
-    for (struct job *j; (j = job_list_pop(&q->waiting));)
-        queue_free_job(j);
-    for (struct batch *b = q->batches, *next; b; b = next) {
-        next = b->next;
-        uint32_t left = 0;
-        for (uint32_t i = 0; i < b->read; i++)
-            if (b->job[i]) {
-                left++;
-                lost += b->job[i]->running && !b->gone;
-                atomic_store(&b->job[i]->cancel, true);
-            }
+    job_list_init(&q->waiting);
+    for (struct batch *b = q->batches; b; b = b->next) {
+        uint32_t running = abandon_jobs(b);
+        if (!b->gone)
+            settle_lost(q, running);
         q->unread -= batch_unread(b);
         m->unread -= batch_unread(b);
         b->gone = true;
-        if (!left && !b->out)
-            queue_forget(q, b);
+        settle_dirty(b); /* forgotten once nothing of it is left */
     }
-    settle_lost(q, lost);
     for (size_t i = 0; i < m->nworkers; i++)
         worker_cancel(m->workers[i]);
 }
 
-/* It was not settled and will not be: nobody waits for it (its batch is gone), or it runs again. */
+/* It was not settled: it runs again, unless that is another's business now or it was cancelled. */
 static void not_ended(struct job *j)
 {
     struct batch *b = j->batch;
     struct queue *q = b->queue;
     enum job_outcome why = j->outcome;
+    bool cancelled = atomic_exchange(&j->cancel, false) && why == JOB_CANCELLED;
     j->outcome = JOB_NONE;
-    atomic_store(&j->cancel, false);
-    if (b->gone) {
+    if (b->gone && (cancelled || b->epoch != q->epoch)) {
         queue_free_job(j);
         settle_dirty(b);
         return;
     }
-    if (why == JOB_CANCELLED)
+    if (cancelled)
         return; /* stays in its batch, not begun: it is given back */
     put_in_front(&q->waiting, j);
-    if (why == JOB_AGAIN)
+    if (why != JOB_LATE)
         master_short(q->master);
     else
         dispatch_pump(q); /* late: asks for a beat */
@@ -165,6 +172,8 @@ void dispatch_open(struct master *m)
 void dispatch_close(struct master *m)
 {
     ev_async_stop(m->loop, &m->results_wake);
+    for (struct mail *mail = mailbox_take(&m->results); mail; mail = mail->next)
+        count_running((struct job *)mail, -1);
 }
 
 void dispatch_cancel_all(struct master *m)

@@ -5,8 +5,10 @@
 
 struct master;
 
-void dispatch_open(struct master *m);  /* the results mailbox; before the first worker */
-void dispatch_close(struct master *m); /* after the last worker */
+/* The results mailbox; before the first worker. */
+void dispatch_open(struct master *m);
+/* After the last worker: what ran to the end comes back unsettled. */
+void dispatch_close(struct master *m);
 void dispatch_cancel_all(struct master *m);
 
 #endif

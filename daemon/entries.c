@@ -104,10 +104,10 @@ void entries_clear(struct entries *e)
     *e = (struct entries){0};
 }
 
-const struct entry *entries_find(const struct entries *e, const char *field)
+struct entry *entries_find(const struct entries *e, const char *field)
 {
     struct entry key = {.field = (char *)field, .split = strdup(field)};
-    const struct entry *found = NULL;
+    struct entry *found = NULL;
     if (key.split && parse_field(&key) && e->n)
         found = bsearch(&key, e->at, e->n, sizeof *e->at, by_age);
     free(key.split);

@@ -17,6 +17,7 @@ struct entry {
     const char *epoch, *name; /* in `split` */
     char *split;              /* the field with NULs for its colons: begins with the instance */
     bool records;
+    bool known; /* a batch in memory */
     uint64_t number;
 };
 
@@ -30,8 +31,7 @@ struct entries {
 int entries_add(struct entries *e, const struct redis_reply *pairs);
 void entries_sort(struct entries *e); /* by epoch, then by number: oldest first */
 void entries_clear(struct entries *e);
-const struct entry *entries_find(const struct entries *e,
-                                 const char *field); /* after entries_sort */
+struct entry *entries_find(const struct entries *e, const char *field); /* after entries_sort */
 
 struct epochs { /* names that are open in `fenced` */
     char (*at)[EPOCH_NAME_MAX];

@@ -2,20 +2,24 @@
  * oldest first. */
 #include "daemon/queue.h"
 
+#include <errno.h>
+
+#include "common/clock.h"
 #include "common/log.h"
 #include "daemon/master.h"
 
 #define READ_JOBS 500
+#define REFUSED_MS 1000
 
 /* b is not in memory yet. */
-void feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
+int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
 {
     struct queue *q = b->queue;
     bool known = bits->type == REDIS_STRING;
     if (batch_fill(b, length, known ? bits->str : NULL, known ? bits->len : 0) < 0) {
         (void)batch_free(b); /* the next comparison finds it again */
         master_short(q->master);
-        return;
+        return -ENOMEM;
     }
     log_info("batch-found", "queue='%s' batch=%s jobs=%u recoveries=%u", q->conf->name, b->field,
              b->unsettled, b->recoveries);
@@ -23,12 +27,15 @@ void feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits
     q->unread += length;
     q->master->unread += length;
     settle_dirty(b); /* it may be settled as a whole already */
+    if (master_quiet(q->master))
+        giveback_batch(b);
+    return 0;
 }
 
 static struct batch *first_unread(struct queue *q)
 {
     for (struct batch *b = q->batches; b; b = b->next)
-        if (b->job && batch_unread(b) && !b->give)
+        if (b->job && batch_unread(b) && !b->give && clock_now_ms() >= b->read_at_ms)
             return b;
     return NULL;
 }
@@ -57,12 +64,14 @@ static void on_read(struct redis_link *link, const struct redis_reply *r, void *
     struct batch *b = data;
     struct queue *q = b->queue;
     b->out--;
-    q->recover.reading = false;
+    queue_unreserve(q, q->recover.reading);
+    q->recover.reading = 0;
     if (!r || b->gone || b->give)
         return settle_dirty(b); /* given back or lost meanwhile: what was read is thrown away */
     if (r->type != REDIS_ARRAY) {
         trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
-        return master_short(q->master);
+        b->read_at_ms = clock_now_ms() + REFUSED_MS; /* other batches do not wait for it */
+        return;
     }
     if (!r->n)
         recover_vanished(b);
@@ -90,5 +99,6 @@ void feed_kick(struct queue *q)
     if (redis_send(q->master->work, c, 0, on_read, b) < 0)
         return;
     b->out++;
-    q->recover.reading = true;
+    q->recover.reading = n;
+    queue_reserve(q, n);
 }

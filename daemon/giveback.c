@@ -61,7 +61,7 @@ static void shorten(struct batch *b, uint32_t down)
     b->length = down;
 }
 
-static void given(struct batch *b)
+static void RUNS_ON(on_master) given(struct batch *b)
 {
     struct queue *q = b->queue;
     b->give = b->giving = false;
@@ -75,12 +75,14 @@ static void given(struct batch *b)
 
 static void send_one(struct batch *b);
 
-static void on_given(struct redis_link *link, const struct redis_reply *r, void *data)
+static void RUNS_ON(on_master)
+    on_given(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct batch *b = data;
     struct queue *q = b->queue;
     b->out--;
+    q->giveback.out = false;
     if (r && r->type == REDIS_INTEGER) {
         trouble_over(&q->trouble, TROUBLE_SETTLE);
         return r->integer > b->length && !b->gone ? send_one(b) : given(b);
@@ -103,7 +105,8 @@ static void RUNS_ON(on_master) send_one(struct batch *b)
     redis_arg_text(c, q->key.stats);
     redis_arg_text(c, b->field);
     redis_arg_int(c, b->length);
-    if (redis_send(q->master->work, c, 0, on_given, b) == 0)
+    q->giveback.out = redis_send(q->master->work, c, 0, on_given, b) == 0;
+    if (q->giveback.out)
         b->out++;
     else
         again_in(q, 0.1);
@@ -112,10 +115,10 @@ static void RUNS_ON(on_master) send_one(struct batch *b)
 static void RUNS_ON(on_master) give_next(struct queue *q)
 {
     struct batch *b = q->giveback.batch;
-    if (b && !b->out)
-        return send_one(b); /* again, after a refusal or a cut */
-    if (b)
+    if (q->giveback.out)
         return;
+    if (b)
+        return send_one(b); /* again, after a refusal or a cut */
     for (b = q->newest; b; b = b->prev) {
         if (!b->give || b->gone)
             continue;
@@ -132,15 +135,39 @@ static void RUNS_ON(on_master) give_next(struct queue *q)
     send_one(b);
 }
 
-void giveback_batch(struct batch *b)
+/* Its list is gone: at the end nobody will run what has not begun. */
+static void drop_waiting(struct batch *b)
+{
+    leave_waiting(b, 0);
+    for (uint32_t i = 0; i < b->read; i++)
+        if (b->job[i] && !b->job[i]->running && b->job[i]->outcome == JOB_NONE)
+            queue_free_job(b->job[i]);
+    settle_dirty(b);
+}
+
+static void begin(struct batch *b)
 {
     b->give = !b->gone;
+    if (b->gone && master_quiet(b->queue->master))
+        drop_waiting(b);
+}
+
+void giveback_batch(struct batch *b)
+{
+    begin(b);
     give_next(b->queue);
 }
 
 void giveback_all(struct queue *q)
 {
     for (struct batch *b = q->batches; b; b = b->next)
-        b->give = !b->gone;
+        begin(b);
     give_next(q);
+}
+
+void giveback_forget(struct batch *b)
+{
+    struct giveback *g = &b->queue->giveback;
+    if (g->batch == b)
+        g->batch = NULL; /* its timer looks for the next */
 }

@@ -1,9 +1,15 @@
 /* The end, in order:
+ *
  *   RUNNING     TERM or INT: claim no more, blocked pops are given up, what has not begun is given
- * back DRAINING    jobs may finish for shutdown_timeout; a second signal, or QUIT at any time, goes
- * on at once CANCELLING  what still runs is cancelled LEAVING     outcomes are settled, the rest is
- * given back, each queue is released: within a bound, then the process ends; what Redis did not
- * hear until then lies in it under this instance and is taken back at the next start */
+ *               back
+ *   DRAINING    jobs may finish for shutdown_timeout; a second signal, or QUIT at any time, goes on
+ *               at once
+ *   CANCELLING  what still runs is cancelled
+ *   LEAVING     outcomes are settled, the rest is given back, each queue is released: within a
+ *               bound, then the process ends
+ *
+ * What Redis did not hear until then lies in it under this instance and is taken back at the next
+ * start. */
 #include "daemon/life.h"
 
 #include <signal.h>
@@ -82,7 +88,7 @@ static void RUNS_ON(on_master)
 static void RUNS_ON(on_master) leave_queue(struct queue *q)
 {
     if (!q->owner.registered) {
-        q->released = !q->owner.asking;
+        q->released = !q->owner.asking && !q->owner.unsure;
         return;
     }
     if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing)
@@ -140,7 +146,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
     if (first)
         drain(m);
     if (!first || w->signum == SIGQUIT) {
-        m->leave_by_ms = clock_now_ms() + AT_ONCE_MS;
+        int64_t by = clock_now_ms() + AT_ONCE_MS;
+        if (!m->leave_by_ms || by < m->leave_by_ms) /* more signals give no more time */
+            m->leave_by_ms = by;
         if (m->life == LIFE_DRAINING)
             cancel_all(m);
         if (m->life == LIFE_CANCELLING)

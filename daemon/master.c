@@ -27,11 +27,21 @@ bool master_is_short(const struct master *m)
     return clock_now_ms() < m->again_at_ms;
 }
 
+static void short_until(struct master *m, int64_t ms)
+{
+    ev_timer_stop(m->loop, &m->again_timer);
+    ev_timer_set(&m->again_timer, (double)ms / 1000, 0);
+    ev_timer_start(m->loop, &m->again_timer);
+}
+
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     thread_assert(&on_master);
     struct master *m = w->data;
+    int64_t left = m->again_at_ms - clock_now_ms();
+    if (left > 0) /* it counts from the beginning of the turn it was set in */
+        return short_until(m, left);
     for (size_t i = 0; i < m->nqueues; i++)
         dispatch_pump(m->queues[i]); /* the turn's end claims and reads */
 }
@@ -41,9 +51,7 @@ void master_short(struct master *m)
     if (!master_is_short(m))
         log_warn("short", "what='memory or processes are short: nothing is claimed for a second'");
     m->again_at_ms = clock_now_ms() + 1000;
-    ev_timer_stop(m->loop, &m->again_timer);
-    ev_timer_set(&m->again_timer, 1.001, 0);
-    ev_timer_start(m->loop, &m->again_timer);
+    short_until(m, 1000);
 }
 
 void master_refuse(struct master *m, int code, const char *why)
@@ -115,11 +123,12 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         settle_flush(m->queues[i]);
     if (master_quiet(m) || !m->nqueues)
         return;
-    size_t first = m->next_queue++ % m->nqueues; /* not always the same one has the first grip */
+    size_t first = m->next_queue;
     for (size_t i = 0; i < m->nqueues; i++) {
-        struct queue *q = m->queues[(first + i) % m->nqueues];
-        feed_kick(q);
-        claim_kick(q);
+        size_t at = (first + i) % m->nqueues;
+        feed_kick(m->queues[at]);
+        if (claim_kick(m->queues[at]))
+            m->next_queue = (at + 1) % m->nqueues; /* the first grip is another's next time */
     }
 }
 
@@ -279,7 +288,7 @@ struct master *master_free(struct master *m)
     m->life = LIFE_ENDED;
     for (size_t i = 0; i < m->nworkers; i++)
         (void)worker_free(m->workers[i]); /* their last jobs lie in the mailbox */
-    (void)mailbox_take(&m->results);
+    dispatch_close(m);
     for (size_t i = 0; i < m->nqueues; i++)
         claim_close(m->queues[i]);
     m->control = redis_link_free(m->control);
@@ -289,7 +298,6 @@ struct master *master_free(struct master *m)
         (void)queue_free(m->queues[i]);
     life_close(m);
     m->supervisor = supervisor_free(m->supervisor);
-    dispatch_close(m);
     ev_prepare_stop(m->loop, &m->turn);
     ev_loop_destroy(m->loop);
     (void)redis_command_free(m->command);

@@ -1,9 +1,11 @@
 /* May this run have anything of the queue: registration, the beat, the link number, release.
  *
- *   unregistered --register: ok--> registered --beat 0--> unregistered      (the key was deleted:
- * the same epoch again) |  ^------------- epoch lost: a new one -------------| fenced other: an
- * epoch of a dead run is fenced at once; a foreign one is watched: its beat moves twice -> refuse,
- *        stands still for a lease -> fence */
+ *   unregistered --register: ok--> registered --beat 0--> unregistered
+ *        |                                                     |
+ *        |  register again, the same epoch: ok (the key was deleted), or
+ *        |      fenced: the epoch is lost, a new one begins
+ *        +----- other: an epoch of a dead run is fenced at once; a foreign one is watched: its beat
+ *               moves twice -> refuse to run, stands still for a lease -> fence */
 #include "daemon/queue.h"
 
 #include <limits.h>
@@ -96,8 +98,10 @@ static void confirmed(struct queue *q, const struct asked *a)
 static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
 {
     struct epoch *e = epoch_new(lock_run(q->master->lock), q->master->epoch_numbers + 1);
-    if (!e)
-        return master_short(q->master); /* register is asked again, and says the same */
+    if (!e) {
+        master_short(q->master);
+        return kick_after(q, 1000); /* it will be told the same */
+    }
     q->master->epoch_numbers++;
     log_error("epoch-lost", "queue='%s' epoch=%s why='%s' running=%u", q->conf->name,
               q->epoch->name, why, q->epoch->running);
@@ -109,6 +113,19 @@ static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
     q->owner.confirmed = 0;
     q->owner.registered = false;
     redis_link_reset(q->claim.link);
+    owner_kick(q);
+}
+
+static void RUNS_ON(on_master)
+    on_fenced(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    q->owner.asking = false;
+    if (!r || r->type == REDIS_INTEGER)
+        return owner_kick(q);
+    trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
+    kick_after(q, 500);
 }
 
 static void RUNS_ON(on_master) other_is_dead(struct queue *q, const char *epoch)
@@ -120,8 +137,9 @@ static void RUNS_ON(on_master) other_is_dead(struct queue *q, const char *epoch)
     redis_arg_text(c, q->instance);
     redis_arg_text(c, epoch);
     redis_arg_text(c, "1");
-    (void)redis_send(q->master->control, c, 0, NULL,
-                     NULL); /* the register behind it tells whether it ran */
+    q->owner.asking = redis_send(q->master->control, c, 0, on_fenced, q) == 0;
+    if (!q->owner.asking)
+        return kick_after(q, 1000);
     log_info("own-run-fenced", "queue='%s' epoch=%s", q->conf->name, epoch);
 }
 
@@ -187,7 +205,6 @@ static void RUNS_ON(on_master) on_other(struct queue *q, const struct redis_repl
     if (!lock_is_own_run(q->master->lock, epoch, strcspn(epoch, ".")))
         return watch_rival(q, epoch, who, &r->item[2], sent);
     other_is_dead(q, epoch);
-    owner_kick(q);
 }
 
 static void RUNS_ON(on_master)
@@ -199,6 +216,7 @@ static void RUNS_ON(on_master)
         q->owner.number = number;
     *q->owner.rival = '\0';
     confirmed(q, a);
+    dispatch_pump(q);
     if (owner_current(q))
         recover_start(q, true);
     else
@@ -212,6 +230,7 @@ static void RUNS_ON(on_master)
     struct asked *a = data;
     struct queue *q = a->queue;
     q->owner.asking = false;
+    q->owner.unsure = !r && a->epoch == q->epoch;
     if (!r || a->epoch != q->epoch) {
         asked_free(a); /* cut: the link coming up kicks again */
         return owner_kick(q);
@@ -226,7 +245,6 @@ static void RUNS_ON(on_master)
             on_registered(q, a, (uint64_t)r->item[1].integer);
         } else if (redis_is(&r->item[0], "fenced")) {
             lose(q, "taken for dead");
-            owner_kick(q);
         } else {
             on_other(q, r, a->sent_ms);
         }
@@ -238,8 +256,8 @@ void owner_kick(struct queue *q)
 {
     char host[HOST_NAME_MAX + 1] = "?", who[HOST_NAME_MAX + 16];
     struct owner *o = &q->owner;
-    if (o->asking || owner_current(q) || q->master->life == LIFE_ENDED ||
-        !redis_link_up(q->master->control))
+    if (o->asking || owner_current(q) || q->releasing || q->released ||
+        q->master->life == LIFE_ENDED || !redis_link_up(q->master->control))
         return;
     struct asked *a = ask_about(q);
     if (!a)
@@ -263,8 +281,7 @@ void owner_kick(struct queue *q)
 
 void owner_raise(struct queue *q)
 {
-    if (q->owner.number == q->owner.confirmed)
-        q->owner.number++;
+    q->owner.number++; /* always: what was confirmed may have been used and doubted since */
     owner_kick(q);
 }
 
@@ -300,7 +317,7 @@ static void RUNS_ON(on_master)
 
 void owner_beat(struct queue *q)
 {
-    if (!q->owner.registered || !redis_link_up(q->master->control))
+    if (!q->owner.registered || q->releasing || q->released || !redis_link_up(q->master->control))
         return;
     struct asked *a = ask_about(q);
     if (!a)

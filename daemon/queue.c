@@ -99,6 +99,18 @@ uint32_t queue_idle(const struct queue *q)
     return free_slots(q, 0, 0);
 }
 
+void queue_reserve(struct queue *q, uint32_t n)
+{
+    q->held += n;
+    q->master->held += n;
+}
+
+void queue_unreserve(struct queue *q, uint32_t n)
+{
+    q->held -= n;
+    q->master->held -= n;
+}
+
 struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
 {
     struct redis_command *c = q->master->command;
@@ -118,15 +130,6 @@ void queue_add(struct queue *q, struct batch *b)
     q->newest = b;
 }
 
-static void leave_dirty_list(struct queue *q, struct batch *b)
-{
-    struct batch **at = &q->settle.dirty;
-    while (*at && *at != b)
-        at = &(*at)->dirty_next;
-    if (*at)
-        *at = b->dirty_next;
-}
-
 static void count_unread(struct queue *q, struct batch *b)
 {
     uint32_t unread = b->job && !b->gone ? batch_unread(b) : 0;
@@ -141,8 +144,8 @@ void queue_forget(struct queue *q, struct batch *b)
         if (b->job[i])
             queue_free_job(b->job[i]);
     count_unread(q, b);
-    if (b->dirty)
-        leave_dirty_list(q, b);
+    settle_forget(b);
+    giveback_forget(b);
     *(b->prev ? &b->prev->next : &q->batches) = b->next;
     *(b->next ? &b->next->prev : &q->newest) = b->prev;
     (void)batch_free(b);
@@ -161,8 +164,7 @@ struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_re
     j->start_until = &b->epoch->start_until;
     j->first_ms = clock_wall_ms();
     b->job[index] = j;
-    q->held++;
-    q->master->held++;
+    queue_reserve(q, 1);
     return j;
 }
 
@@ -171,7 +173,6 @@ void queue_free_job(struct job *j)
     struct batch *b = j->batch;
     assert(!j->running && b->job[j->index] == j);
     b->job[j->index] = NULL;
-    b->queue->held--;
-    b->queue->master->held--;
+    queue_unreserve(b->queue, 1);
     (void)job_free(j);
 }

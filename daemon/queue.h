@@ -4,7 +4,7 @@
  *
  *   owner.c     register, beat, release: may this run have anything of the queue
  *   look.c      the periodic look at passage and open epochs
- *   recover.c   compare, take: what lies in Redis and is mine to run
+ *   recover.c   what lies in Redis and is mine to run (compare.c, take.c)
  *   feed.c      reads what was found or taken
  *   claim.c     burst and pop: new jobs, never more than free slots
  *   dispatch.c  jobs to workers and back
@@ -35,11 +35,11 @@ struct job_list { /* linked by job->next */
 };
 
 struct owner {
-    uint64_t number,
-        confirmed; /* the link number: wanted, and as Redis has confirmed it; 0: none */
-    unsigned epochs;
-    bool registered; /* the owner key names my epoch, as far as I know */
-    bool asking;     /* a register is on the way */
+    uint64_t number;    /* the link number that is wanted */
+    uint64_t confirmed; /* ... and as Redis has confirmed it; 0: none */
+    bool registered;    /* the owner key names my epoch, as far as I know */
+    bool asking;        /* a register, or a fence before it, is on the way */
+    bool unsure;        /* a register was cut: it may have run */
     ev_timer again;
     char rival[EPOCH_NAME_MAX]; /* another live epoch under my name, and how its beat stands: */
     char rival_score[32];
@@ -51,7 +51,6 @@ struct claim {
     struct redis_link *link;
     struct batch *batch; /* what is being claimed; NULL: nothing is out */
     bool pop;
-    bool closing; /* the pop was given up */
     uint32_t reserved;
     int64_t depth;         /* of the list, as last answered */
     int64_t full_until_ms; /* Redis refused a pop: bursts until then */
@@ -64,14 +63,16 @@ struct claim {
 
 struct settle {
     struct batch *dirty;
-    int64_t pause_ms; /* backoff after an error; 0: none */
-    ev_timer again;
+    struct batch *refused; /* Redis refused their last settle: they wait for `retry` */
+    int64_t pause_ms;      /* backoff after an error; 0: none */
+    ev_timer again, retry;
     uint64_t lost; /* counted here, not yet in Redis */
     bool counting;
 };
 
 struct giveback {
-    struct batch *batch; /* on its way; NULL: none */
+    struct batch *batch; /* being given back; NULL: none */
+    bool out;            /* its script is on the way; else `again` is set */
     ev_timer again;
 };
 
@@ -80,7 +81,7 @@ struct recover {
     bool owed;            /* no fresh claim before it is over */
     bool again;           /* asked for while one was under way */
     bool known;           /* one was finished: nothing of a dead run is left */
-    bool reading;         /* an LRANGE is out */
+    uint32_t reading;     /* slots reserved for the LRANGE that is out; 0: none is */
     int64_t next_ms;      /* when to compare without a cause */
     ev_timer retry;
 };
@@ -107,88 +108,120 @@ struct queue {
     struct recover recover;
     struct look look;
     struct trouble trouble;
-    bool probed;              /* the user's rights were asked for */
     bool releasing, released; /* at the end */
+    bool probed;              /* the user's rights were asked for */
 };
 
-/* queue.c ---- */
-struct queue *queue_new(struct master *m, const struct conf_queue *conf)
-    RUNS_ON(on_master);                                       /* gives; NULL on no memory */
-struct queue *queue_free(struct queue *q) RUNS_ON(on_master); /* takes; NULL is fine */
-uint32_t queue_room(const struct queue *q); /* how many fresh jobs may be claimed */
-uint32_t queue_idle(const struct queue *q); /* how many jobs may be read into memory */
+/* ---- queue.c ---- */
+
+/* Gives; NULL on no memory. */
+struct queue *queue_new(struct master *m, const struct conf_queue *conf) RUNS_ON(on_master);
+/* Takes; NULL is fine. */
+struct queue *queue_free(struct queue *q) RUNS_ON(on_master);
+/* How many fresh jobs may be claimed. */
+uint32_t queue_room(const struct queue *q);
+/* How many jobs may be read into memory. */
+uint32_t queue_idle(const struct queue *q);
+/* Slots for n jobs that are asked for are held, or free again. */
+void queue_reserve(struct queue *q, uint32_t n);
+void queue_unreserve(struct queue *q, uint32_t n);
 /* Begins a script's command: `none` is its first key already; `nkeys` further keys follow. */
 struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
     RUNS_ON(on_master);
-void queue_add(struct queue *q, struct batch *b); /* the newest; takes */
-void queue_forget(struct queue *q,
-                  struct batch *b); /* takes and frees it, with what is left in it */
-struct job *queue_new_job(struct batch *b, uint32_t index,
-                          const struct redis_reply *payload); /* takes a slot */
-void queue_free_job(struct job *j); /* its slot is free; leaves its batch */
+/* b becomes the newest; takes. */
+void queue_add(struct queue *q, struct batch *b);
+/* Takes and frees b, with what is left in it. */
+void queue_forget(struct queue *q, struct batch *b);
+/* The job takes a slot. NULL on no memory. */
+struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *payload);
+/* Its slot is free; it leaves its batch. */
+void queue_free_job(struct job *j);
 void job_list_init(struct job_list *l);
 void job_list_push(struct job_list *l, struct job *j);
 struct job *job_list_pop(struct job_list *l);
 
-/* owner.c ---- */
+/* ---- owner.c ---- */
+
 void owner_init(struct queue *q);
 void owner_deinit(struct queue *q);
-bool owner_sure(
-    const struct queue *q); /* jobs may be started: registered, and the beat is young enough */
-bool owner_current(const struct queue *q); /* registered under the present link number */
-void owner_kick(struct queue *q)
-    RUNS_ON(on_master); /* registers where that is needed and possible */
-void owner_raise(struct queue *q)
-    RUNS_ON(on_master); /* what was sent over a link that gives can no longer run */
-void owner_doubt(struct queue *q)
-    RUNS_ON(on_master); /* Redis says the owner key does not name me */
+/* Jobs may be started: registered, and the beat is young enough. */
+bool owner_sure(const struct queue *q);
+/* Registered under the present link number. */
+bool owner_current(const struct queue *q);
+/* Registers where that is needed and possible. */
+void owner_kick(struct queue *q) RUNS_ON(on_master);
+/* What was sent over a link that gives can no longer run, once the raise is confirmed. A comparison
+ * follows. */
+void owner_raise(struct queue *q) RUNS_ON(on_master);
+/* Redis says the owner key does not name me. */
+void owner_doubt(struct queue *q) RUNS_ON(on_master);
 void owner_beat(struct queue *q) RUNS_ON(on_master);
-int owner_release(struct queue *q, redis_fn fn)
-    RUNS_ON(on_master); /* as redis_send: fn gets the script's answer, data is q */
+/* As redis_send: fn gets the script's answer, data is q. */
+int owner_release(struct queue *q, redis_fn fn) RUNS_ON(on_master);
 
-/* recover.c ---- */
+/* ---- recover.c ---- */
+
 void recover_init(struct queue *q);
 void recover_deinit(struct queue *q);
-void recover_start(struct queue *q, bool owed)
-    RUNS_ON(on_master); /* compare, take what is open; owed: before any fresh claim */
-void recover_vanished(struct batch *b); /* its list is gone: what is in memory runs to its end */
+/* Compares, takes what is open; owed: before any fresh claim. */
+void recover_start(struct queue *q, bool owed) RUNS_ON(on_master);
+/* Its list is gone: what is in memory runs to its end. */
+void recover_vanished(struct batch *b);
 
-/* look.c ---- */
-void look_at(struct queue *q) RUNS_ON(on_master); /* once a look's time */
+/* ---- look.c ---- */
 
-/* feed.c ---- */
-void feed_kick(struct queue *q) RUNS_ON(on_master); /* reads found batches as slots come free */
-void feed_batch(struct batch *b, uint32_t length,
-                const struct redis_reply *bits); /* takes: a batch that was found */
+/* Once a look's time. */
+void look_at(struct queue *q) RUNS_ON(on_master);
 
-/* claim.c ---- */
+/* ---- feed.c ---- */
+
+/* Reads found batches as slots come free. */
+void feed_kick(struct queue *q) RUNS_ON(on_master);
+/* Takes a batch that was found. 0 or -ENOMEM. */
+int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits) RUNS_ON(on_master);
+
+/* ---- claim.c ---- */
+
 int claim_open(struct queue *q) RUNS_ON(on_master); /* 0 or -ENOMEM */
 void claim_close(struct queue *q) RUNS_ON(on_master);
-void claim_kick(struct queue *q) RUNS_ON(on_master); /* claims where that is allowed now */
-void claim_put_back(struct queue *q)
-    RUNS_ON(on_master);                              /* what lies in passage returns to the list */
-void claim_stop(struct queue *q) RUNS_ON(on_master); /* shutdown: a blocked pop is given up */
+/* Claims where that is allowed now; true: it did. */
+bool claim_kick(struct queue *q) RUNS_ON(on_master);
+/* What lies in passage returns to the list. */
+void claim_put_back(struct queue *q) RUNS_ON(on_master);
+/* Shutdown: a blocked pop is given up. */
+void claim_stop(struct queue *q) RUNS_ON(on_master);
 bool claim_out(const struct queue *q);
 
-/* dispatch.c ---- */
-void dispatch_pump(struct queue *q); /* hands waiting jobs to workers */
-void dispatch_read(
-    struct job *j); /* takes: was read into memory: to the waiting, or at once to the dead */
-void dispatch_abandon(
-    struct queue *q); /* the epoch is lost: nothing of it starts, what runs is cancelled */
+/* ---- dispatch.c ---- */
 
-/* settle.c ---- */
+/* Hands waiting jobs to workers. */
+void dispatch_pump(struct queue *q);
+/* Takes j, which was read into memory: to the waiting, or at once to the dead. */
+void dispatch_read(struct job *j);
+/* The epoch is lost: nothing of it starts, what runs is cancelled. */
+void dispatch_abandon(struct queue *q);
+
+/* ---- settle.c ---- */
+
 void settle_init(struct queue *q);
 void settle_deinit(struct queue *q);
-void settle_ended(struct job *j); /* takes: it has an outcome */
+/* Takes j: it has an outcome. */
+void settle_ended(struct job *j);
 void settle_dirty(struct batch *b);
-void settle_flush(struct queue *q) RUNS_ON(on_master); /* once a turn: sends what can be sent */
+/* b is being forgotten. */
+void settle_forget(struct batch *b);
+/* Once a turn: sends what can be sent. */
+void settle_flush(struct queue *q) RUNS_ON(on_master);
 void settle_lost(struct queue *q, uint64_t jobs);
 
-/* giveback.c ---- */
+/* ---- giveback.c ---- */
+
 void giveback_init(struct queue *q);
 void giveback_deinit(struct queue *q);
-void giveback_batch(struct batch *b) RUNS_ON(on_master); /* what of it has not begun */
+/* What of it has not begun returns to the list. */
+void giveback_batch(struct batch *b) RUNS_ON(on_master);
 void giveback_all(struct queue *q) RUNS_ON(on_master);
+/* b is being forgotten. */
+void giveback_forget(struct batch *b);
 
 #endif

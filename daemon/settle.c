@@ -4,7 +4,7 @@
  *   part   jobs that are done while others of their batch run: their bits, many at a time
  *   whole  every job is settled and each dead letter confirmed: list, bitmap and entry go
  * A job keeps its slot until its settle is confirmed, so what waits here is bounded by what may be
- * in flight. */
+ * in flight. A batch whose settle was refused waits for the backoff; the others do not. */
 #include "daemon/queue.h"
 
 #include <assert.h>
@@ -25,7 +25,7 @@ enum settle_kind { SETTLE_PART, SETTLE_DEAD, SETTLE_WHOLE };
 
 struct settle_call {
     struct batch *batch;
-    struct job *jobs; /* by job->next: of part and dead */
+    struct job *jobs; /* by job->next; of whole: those whose bits are not set yet */
     enum settle_kind kind;
 };
 
@@ -36,48 +36,95 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
     settle_flush(w->data);
 }
 
+static void on_retry(struct ev_loop *loop, ev_timer *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct queue *q = w->data;
+    struct batch *list = q->settle.refused;
+    q->settle.refused = NULL;
+    while (list) {
+        struct batch *b = list;
+        list = b->dirty_next;
+        b->dirty = false;
+        settle_dirty(b);
+    }
+    settle_flush(q);
+}
+
 void settle_init(struct queue *q)
 {
     ev_timer_init(&q->settle.again, on_again, 0, 0);
-    q->settle.again.data = q;
+    ev_timer_init(&q->settle.retry, on_retry, 0, 0);
+    q->settle.again.data = q->settle.retry.data = q;
 }
 
 void settle_deinit(struct queue *q)
 {
     ev_timer_stop(q->master->loop, &q->settle.again);
+    ev_timer_stop(q->master->loop, &q->settle.retry);
 }
 
-static void again_in(struct queue *q, int64_t ms)
+static void wake_in(struct queue *q, ev_timer *w, int64_t ms)
 {
-    if (ev_is_active(&q->settle.again))
+    if (ev_is_active(w))
         return;
-    ev_timer_set(&q->settle.again, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, &q->settle.again);
+    ev_timer_set(w, (double)ms / 1000, 0);
+    ev_timer_start(q->master->loop, w);
 }
 
-static void refused(struct queue *q, const struct redis_reply *r)
+static void refused(struct batch *b, const struct redis_reply *r)
 {
+    struct queue *q = b->queue;
     struct settle *s = &q->settle;
     trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
+    b->refused = true;
+    if (ev_is_active(&s->retry))
+        return;
     s->pause_ms = s->pause_ms ? s->pause_ms * 2 : BACKOFF_MIN_MS;
     if (s->pause_ms > BACKOFF_MAX_MS)
         s->pause_ms = BACKOFF_MAX_MS;
-    again_in(q, s->pause_ms);
+    wake_in(q, &s->retry, s->pause_ms);
 }
 
-static void accepted(struct queue *q)
+static void accepted(struct batch *b)
 {
-    q->settle.pause_ms = 0;
+    struct queue *q = b->queue;
     trouble_over(&q->trouble, TROUBLE_SETTLE);
+    if (b->refused)
+        q->settle.pause_ms = 0;
+    b->refused = false;
+}
+
+static void to_front(struct batch **list, struct batch *b)
+{
+    b->dirty = true;
+    b->dirty_next = *list;
+    *list = b;
 }
 
 void settle_dirty(struct batch *b)
 {
-    if (b->dirty)
-        return;
-    b->dirty = true;
-    b->dirty_next = b->queue->settle.dirty;
-    b->queue->settle.dirty = b;
+    if (!b->dirty)
+        to_front(&b->queue->settle.dirty, b);
+}
+
+static bool leave_list(struct batch **at, struct batch *b)
+{
+    while (*at && *at != b)
+        at = &(*at)->dirty_next;
+    if (!*at)
+        return false;
+    *at = b->dirty_next;
+    return true;
+}
+
+void settle_forget(struct batch *b)
+{
+    struct settle *s = &b->queue->settle;
+    if (b->dirty && !leave_list(&s->dirty, b))
+        (void)leave_list(&s->refused, b);
+    b->dirty = false;
 }
 
 static void to_list(struct job *j)
@@ -229,10 +276,13 @@ static int RUNS_ON(on_master) send_whole(struct batch *b)
     struct redis_command *c = begin(b, "whole", 4);
     redis_arg_text(c, b->field);
     redis_arg_int(c, b->length);
-    int r = send(call, c);
-    if (r < 0)
+    if (send(call, c) < 0) {
         free(call);
-    return r;
+        return -1;
+    }
+    call->jobs = b->done;
+    b->done = NULL;
+    return 0;
 }
 
 /* ---- answers ---- */
@@ -246,37 +296,38 @@ static void unsettle(struct job *list)
     }
 }
 
-static void whole_settled(struct batch *b)
-{
-    for (uint32_t i = 0; i < b->length; i++)
-        if (b->job[i])
-            free_settled(b->job[i]);
-    b->done = b->dead = NULL; /* they were in these lists */
-    b->gone = true;
-}
-
 /* The list is gone: at a repeat it was settled already, at the first try it is lost. */
 static void list_gone(struct settle_call *call)
 {
     struct batch *b = call->batch;
-    bool repeated = b->tried || b->gone;
-    for (const struct job *j = call->jobs; j; j = j->next) {
-        if (b->epoch != b->queue->epoch && !j->tried)
-            settle_lost(b->queue, 1);
+    bool former = b->epoch != b->queue->epoch, repeated = b->tried || b->gone;
+    for (const struct job *j = call->jobs; j; j = j->next)
         repeated = repeated || j->tried;
-    }
     if (!repeated)
         recover_vanished(b);
-    drop_each(call->jobs);
-    if (call->kind == SETTLE_WHOLE && repeated)
-        whole_settled(b);
+    for (struct job *j = call->jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->tried) {
+            free_settled(j);
+            continue;
+        }
+        if (former)
+            settle_lost(b->queue, 1);
+        drop(j);
+    }
+    b->gone = b->gone || call->kind == SETTLE_WHOLE;
 }
 
-static void not_the_length(struct batch *b)
+/* Its bits are set one by one, then it is read again. */
+static void not_the_length(struct settle_call *call)
 {
+    struct batch *b = call->batch;
+    b->changed = true;
     log_error("batch-changed",
-              "queue='%s' batch=%s what='its list has not the length that is known: trying again'",
+              "queue='%s' batch=%s what='its list has not the length that is known: somebody else "
+              "wrote to it; it is read again'",
               b->queue->conf->name, b->field);
+    unsettle(call->jobs);
 }
 
 static void confirmed(struct settle_call *call)
@@ -286,7 +337,16 @@ static void confirmed(struct settle_call *call)
         free_settled(j);
     }
     if (call->kind == SETTLE_WHOLE)
-        whole_settled(call->batch);
+        call->batch->gone = true;
+}
+
+static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
+{
+    struct batch *b = call->batch;
+    b->tried = b->tried || call->kind == SETTLE_WHOLE;
+    unsettle(call->jobs);
+    if (r)
+        refused(b, r);
 }
 
 static void on_settled(struct redis_link *link, const struct redis_reply *r, void *data)
@@ -294,18 +354,14 @@ static void on_settled(struct redis_link *link, const struct redis_reply *r, voi
     (void)link;
     struct settle_call *call = data;
     struct batch *b = call->batch;
-    struct queue *q = b->queue;
     b->out--;
-    if (!r || r->type != REDIS_INTEGER || r->integer < -1) {
-        unsettle(call->jobs);
-        b->tried = b->tried || call->kind == SETTLE_WHOLE;
-        if (r && r->type == REDIS_INTEGER)
-            not_the_length(b);
-        if (r)
-            refused(q, r);
+    if (!r || r->type != REDIS_INTEGER) {
+        unconfirmed(call, r);
     } else {
-        accepted(q);
-        if (r->integer == -1)
+        accepted(b);
+        if (r->integer < -1)
+            not_the_length(call);
+        else if (r->integer == -1)
             list_gone(call);
         else
             confirmed(call);
@@ -321,6 +377,14 @@ static void drop_ended(struct batch *b)
     drop_each(b->done);
     drop_each(b->dead);
     b->done = b->dead = NULL;
+}
+
+/* What of it is settled is known to Redis alone from here; a comparison finds the rest. */
+static void RUNS_ON(on_master) read_again(struct batch *b)
+{
+    struct queue *q = b->queue;
+    queue_forget(q, b);
+    recover_start(q, false);
 }
 
 /* 1: look again in a moment, 0: nothing to do until something ends, -1: could not be sent. */
@@ -339,8 +403,14 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
         if (send_dead(b) < 0)
             return -1;
     bool over = b->ended == b->unsettled && b->read == b->length && !b->gone;
-    if (over)
-        return b->special || b->out ? 0 : send_whole(b);
+    if (over && (b->special || b->out))
+        return 0;
+    if (over && !b->changed)
+        return send_whole(b);
+    if (over && !b->done) {
+        read_again(b);
+        return 0;
+    }
     if (!b->done)
         return 0;
     if (clock_now_ms() - b->done_since_ms < LINGER_MS)
@@ -383,7 +453,7 @@ void settle_lost(struct queue *q, uint64_t jobs)
 void settle_flush(struct queue *q)
 {
     struct settle *s = &q->settle;
-    if ((s->pause_ms && ev_is_active(&s->again)) || !redis_link_up(q->master->work))
+    if (!redis_link_up(q->master->work))
         return;
     if (s->lost && !s->counting)
         count_lost(q);
@@ -393,10 +463,14 @@ void settle_flush(struct queue *q)
         struct batch *b = list;
         list = b->dirty_next;
         b->dirty = false;
+        if (b->refused && ev_is_active(&s->retry)) {
+            to_front(&s->refused, b);
+            continue;
+        }
         int r = flush_batch(b);
         if (!r)
             continue;
         settle_dirty(b);
-        again_in(q, r < 0 ? 1000 : LINGER_MS);
+        wake_in(q, &s->again, r < 0 ? 1000 : LINGER_MS);
     }
 }

@@ -1,0 +1,48 @@
+/* recovery.h - one recovery of a queue, as its files share it: recover.c (its life, scan, fence,
+ * mark), compare.c, take.c. Nobody else includes it. Runs on: master. Never awaits; each step ends
+ * in a command whose answer begins the next, or in recover_give_up, which takes the recovery. */
+#ifndef DAEMON_RECOVERY_H
+#define DAEMON_RECOVERY_H
+
+#include "daemon/entries.h"
+#include "daemon/queue.h"
+
+struct recovery {
+    struct queue *queue;
+    struct epoch *epoch; /* it is about this one: another registration makes it void */
+    struct epochs open;
+    struct entries entries;
+    size_t at; /* the entry or epoch that is looked at */
+    unsigned took;
+    struct batch *batch; /* being taken, compared or sized; in memory only when compared */
+    bool refused;        /* something could not be looked at or taken */
+};
+
+/* ---- recover.c ---- */
+
+/* It could not be finished: a cut, a refusal, no memory. Takes x; another one begins soon. */
+void recover_give_up(struct recovery *x);
+/* An answer that cannot be used ends it; true then, and x is taken. */
+bool recover_unusable(struct recovery *x, const struct redis_reply *r, enum redis_type wanted);
+/* One batch or epoch could not be looked at: it goes on with the next. */
+void recover_passed_over(struct recovery *x, const struct redis_reply *r);
+/* As redis_send with x as data; takes x where it cannot be sent. */
+void recover_send(struct recovery *x, struct redis_link *link, struct redis_command *c, redis_fn fn)
+    RUNS_ON(on_master);
+/* Fences the epochs that dead runs of this host left, from entry x->at on. */
+void recover_fence(struct recovery *x) RUNS_ON(on_master);
+/* Marks open epochs of which nothing is left, from epoch x->at on. */
+void recover_mark(struct recovery *x) RUNS_ON(on_master);
+void recover_scan(struct recovery *x, const char *cursor) RUNS_ON(on_master);
+
+/* ---- compare.c ---- */
+
+/* From batch b of memory on. */
+void compare_next(struct recovery *x, struct batch *b) RUNS_ON(on_master);
+
+/* ---- take.c ---- */
+
+/* From entry x->at on. */
+void take_next(struct recovery *x) RUNS_ON(on_master);
+
+#endif
