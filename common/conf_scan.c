@@ -21,6 +21,7 @@ struct level {
     char kind;     /* '{' '(' '[' */
     unsigned line; /* where it was opened */
     size_t index;  /* list, array: of the value being read */
+    char element;  /* array: what its values are: 'b' 's' 'i' 'f'; else 0 */
     size_t nnames; /* group */
     struct name names[CONF_GROUP_MAX];
 };
@@ -159,6 +160,7 @@ static void open_level(struct scan *s, struct conf_token t)
     l->kind = *t.at;
     l->line = s->line;
     l->index = 0;
+    l->element = '\0';
     l->nnames = 0;
     s->expect = l->kind == '{' ? A_NAME : A_VALUE_OR_CLOSE;
     emit(s, t.at, 1);
@@ -230,14 +232,41 @@ static void wrong_word(struct scan *s, struct conf_token t)
         show(t.at, t.len).text);
 }
 
+/* libconfig has arrays of one type alone, for which 2147483648 is of another type than 1. */
+static void check_element(struct scan *s, char element, const char *text)
+{
+    struct level *l = current(s);
+    if (l->kind != '[')
+        return;
+    if (element == 'i' && strchr(text, 'L'))
+        STOP(s, s->line, "%s is out of range, allowed in [ ] are whole numbers of 32 bits", text);
+    else if (l->element && l->element != element)
+        STOP(s, s->line,
+             "is of another type than the values before it, allowed in [ ] is one type");
+    l->element = element;
+}
+
+static void emit_value(struct scan *s, char element, const char *text, size_t len)
+{
+    emit(s, text, len);
+    check_element(s, element, text);
+}
+
+/* Something harmless for a wrong value; in an array nothing is harmless beside all others. */
+static void stand_in(struct scan *s)
+{
+    emit(s, "0", 1);
+    s->stopped = s->stopped || current(s)->kind == '[';
+}
+
 static void on_word_value(struct scan *s, struct conf_token t)
 {
     if (is_boolean(t)) {
-        emit(s, t.at, t.len);
+        emit_value(s, 'b', t.at, t.len);
         return;
     }
     wrong_word(s, t);
-    emit(s, "0", 1);
+    stand_in(s);
 }
 
 static void on_number(struct scan *s, struct conf_token t)
@@ -247,11 +276,11 @@ static void on_number(struct scan *s, struct conf_token t)
     int r = conf_number(t.at, t.len, integer, &e);
     if (r < 0) {
         SAY(s, s->line, "%s", e.text);
-        emit(s, "0", 1);
+        stand_in(s);
     } else if (r == CONF_IS_INTEGER) {
-        emit(s, integer, strlen(integer));
+        emit_value(s, 'i', integer, strlen(integer));
     } else {
-        emit(s, t.at, t.len);
+        emit_value(s, 'f', t.at, t.len);
     }
 }
 
@@ -273,7 +302,7 @@ static void on_value(struct scan *s, struct conf_token t)
     else if (t.kind == CONF_NUMBER)
         on_number(s, t);
     else
-        emit(s, t.at, t.len);
+        emit_value(s, 's', t.at, t.len);
     s->after_string = t.kind == CONF_STRING;
     s->expect = A_SEPARATOR;
 }

@@ -79,6 +79,10 @@ static void mistakes_say_where_and_what(void **state)
          "f:1: workers: 'four' is not a value, allowed are numbers, true, false and text"},
         {"redis: { wait = Yes; };", "f:1: redis.wait: 'Yes' is not a value, use true or false"},
         {"redis: { wait = off; };", "f:1: redis.wait: 'off' is not a value, use true or false"},
+        {"x = [ 1, 2.5 ];", "f:1: x[1]: is of another type than the values before it"},
+        {"x = [ \"a\", true ];", "f:1: x[1]: is of another type than the values before it"},
+        {"x = [ 1, 2147483648 ];", "f:1: x[1]: 2147483648L is out of range, allowed in [ ] are"},
+        {"x = [ 1.5, yes ];", "f:1: x[1]: 'yes' is not a value"},
         {"true = 1;", "f:1: syntax: 'true' is not expected here, allowed is the name of a setting"},
         {"x = 1; FALSE: 2;", "f:1: syntax: 'FALSE' is not expected here"},
         {"x-y.z = 1;", "f:1: x-y: '.z' is not expected here, allowed is = or :"},
@@ -102,6 +106,28 @@ static void a_nul_byte_is_refused_wherever_it_stands(void **state)
         copy[i] = '\0';
         assert_int_equal(load_bytes(copy, sizeof text - 1, &c), -EINVAL);
         assert_non_null(strstr(said, ": syntax: a NUL byte, allowed is text\n"));
+    }
+}
+
+/* A list or an array is no value of any setting, but of one to come: it reaches the table. */
+static void lists_and_arrays_are_well_written(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "[ ]",
+        "[ 1, 0x2, -3L ]",
+        "[ 1.5, .5, 1e3 ]",
+        "[ true, FALSE ]",
+        "[ \"a\" \"b\", \"c\" ]",
+        "( )",
+        "( 1, 2.5, true, \"a\" \"b\", 4294967296, [ 1 ], ( ), { a = 1; } )"};
+    char text[200];
+    struct conf *c;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        (void)snprintf(text, sizeof text, "nothing = %s;" Q, rows[i]);
+        assert_int_equal(load(text, &c), -EINVAL);
+        assert_string_equal(said,
+                            "f:1: nothing: is no setting, allowed are those of rpopd.conf(5)\n");
     }
 }
 
@@ -308,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mistakes_say_where_and_what),
         cmocka_unit_test(a_nul_byte_is_refused_wherever_it_stands),
+        cmocka_unit_test(lists_and_arrays_are_well_written),
         cmocka_unit_test(what_is_well_written_is_read),
         cmocka_unit_test(strings_keep_their_bytes),
         cmocka_unit_test(lines_are_counted_through_everything),
