@@ -1,0 +1,157 @@
+/* The pool: a row of jobs under a lock, threads that take from its front. */
+#include "worker/runtime/executor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/thread.h"
+#include "worker/runtime/executor_work.h"
+
+#define THREADS_MAX 32
+
+struct executor {
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t more;  /* a job, or the end */
+    pthread_cond_t gone;  /* a thread has ended */
+    struct executor_work *first, **last;
+    unsigned refs, max, threads;
+    unsigned idle; /* threads that wait and that no job was meant for yet */
+    bool shut;
+};
+
+static unsigned default_threads(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return cpus < 1 ? 5 : cpus + 4 > THREADS_MAX ? THREADS_MAX : (unsigned)cpus + 4;
+}
+
+struct executor *executor_new(unsigned max_threads)
+{
+    struct executor *x = calloc(1, sizeof *x);
+    if (!x)
+        return NULL;
+    (void)pthread_mutex_init(&x->lock, NULL);
+    (void)pthread_cond_init(&x->more, NULL);
+    (void)pthread_cond_init(&x->gone, NULL);
+    x->refs = 1;
+    x->last = &x->first;
+    x->max = max_threads ? max_threads : default_threads();
+    return x;
+}
+
+struct executor *executor_ref(struct executor *x)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->refs++;
+    (void)pthread_mutex_unlock(&x->lock);
+    return x;
+}
+
+/* Takes the lock. The object lives as long as somebody refers to it or a thread of it runs. */
+static void unlock_or_free(struct executor *x)
+{
+    bool last = !x->refs && !x->threads;
+    (void)pthread_mutex_unlock(&x->lock);
+    if (!last)
+        return;
+    assert(!x->first);
+    (void)pthread_mutex_destroy(&x->lock);
+    (void)pthread_cond_destroy(&x->more);
+    (void)pthread_cond_destroy(&x->gone);
+    free(x);
+}
+
+void executor_unref(struct executor *x)
+{
+    if (!x)
+        return;
+    (void)pthread_mutex_lock(&x->lock);
+    assert(x->refs);
+    if (--x->refs == 0) {
+        x->shut = true;
+        (void)pthread_cond_broadcast(&x->more);
+    }
+    unlock_or_free(x);
+}
+
+void executor_shutdown(struct executor *x, bool wait)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->shut = true;
+    (void)pthread_cond_broadcast(&x->more);
+    while (wait && x->threads)
+        (void)pthread_cond_wait(&x->gone, &x->lock);
+    (void)pthread_mutex_unlock(&x->lock);
+}
+
+static struct executor_work *next_work(struct executor *x)
+{
+    if (!x->first && !x->shut)
+        x->idle++;
+    while (!x->first && !x->shut)
+        (void)pthread_cond_wait(&x->more, &x->lock);
+    struct executor_work *w = x->first;
+    if (w && !(x->first = w->next))
+        x->last = &x->first;
+    return w;
+}
+
+static void *pool_main(void *arg)
+{
+    struct executor *x = arg;
+    thread_enter(&on_pool);
+    (void)pthread_mutex_lock(&x->lock);
+    for (struct executor_work *w; (w = next_work(x));) {
+        (void)pthread_mutex_unlock(&x->lock);
+        w->run(w);
+        (void)pthread_mutex_lock(&x->lock);
+    }
+    x->threads--;
+    (void)pthread_cond_broadcast(&x->gone);
+    unlock_or_free(x);
+    thread_leave();
+    return NULL;
+}
+
+static int start_thread(struct executor *x)
+{
+    pthread_t id;
+    pthread_attr_t detached;
+    (void)pthread_attr_init(&detached);
+    (void)pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int r = pthread_create(&id, &detached, pool_main, x);
+    (void)pthread_attr_destroy(&detached);
+    x->threads += r == 0;
+    return -r;
+}
+
+/* Under the lock: a thread will come to what is in the row. */
+static int provide_thread(struct executor *x)
+{
+    if (x->idle) {
+        x->idle--;
+        (void)pthread_cond_signal(&x->more);
+        return 0;
+    }
+    int r = x->threads < x->max ? start_thread(x) : 0;
+    return x->threads ? 0 : r; /* one that runs comes to it later */
+}
+
+int executor_submit(struct executor *x, struct executor_work *w, struct err *e)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    int r = x->shut ? ERROR_RUNTIME : provide_thread(x);
+    if (r == 0) {
+        w->next = NULL;
+        *x->last = w;
+        x->last = &w->next;
+    }
+    (void)pthread_mutex_unlock(&x->lock);
+    if (r == ERROR_RUNTIME)
+        return err_set(e, r, "cannot schedule new futures after shutdown");
+    return r < 0 ? err_set(e, r, "no thread can be started: %s", strerror(-r)) : 0;
+}

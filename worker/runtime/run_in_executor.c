@@ -1,0 +1,333 @@
+/* The loop's side of executors: a future for each call, the default executor as a part of the loop.
+ * A call goes from the loop's thread to the pool's and back by loop_post; where the loop was closed
+ * meanwhile, whoever comes last frees it. */
+#include "worker/runtime/executor.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "worker/runtime/executor_work.h"
+#include "worker/runtime/internal.h"
+
+struct desk { /* what a loop has to do with executors */
+    struct loop_part part;
+    struct loop *loop;
+    struct executor *standard; /* the default one; NULL: not needed yet */
+    bool shut;
+    pthread_mutex_t lock; /* guards calls, refs and each call's away, detached */
+    struct call *calls;
+    unsigned refs; /* the loop's, and one for each call */
+};
+
+enum call_state { CALL_QUEUED, CALL_RUNNING, CALL_SKIPPED };
+
+struct call {
+    struct executor_work work;
+    struct loop_item item;
+    struct desk *desk;
+    struct call *next, **at;
+    struct future *future; /* the loop's thread's */
+    struct context *context;
+    executor_fn fn;
+    void *arg, *result;
+    int code;
+    struct err err;
+    _Atomic int state;
+    bool away;     /* the pool's, or on its way back */
+    bool detached; /* the loop was closed: the pool's thread frees it */
+    bool watched;  /* its done callback is still to come */
+};
+
+static void desk_unref(struct desk *d) /* takes the lock */
+{
+    bool last = --d->refs == 0;
+    (void)pthread_mutex_unlock(&d->lock);
+    if (!last)
+        return;
+    (void)pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+static void call_free(struct call *c)
+{
+    struct desk *d = c->desk;
+    context_unref(c->context);
+    (void)pthread_mutex_lock(&d->lock);
+    if (c->at) {
+        *c->at = c->next;
+        if (c->next)
+            c->next->at = c->at;
+    }
+    desk_unref(d);
+    free(c);
+}
+
+/* On the pool's thread. */
+static void run_call(struct executor_work *w)
+{
+    struct call *c = CONTAINER_OF(w, struct call, work);
+    int queued = CALL_QUEUED;
+    if (atomic_compare_exchange_strong(&c->state, &queued, CALL_RUNNING)) {
+        struct context *before = context_swap(c->context);
+        c->code = c->fn(c->arg, &c->result, &c->err);
+        c->context = context_swap(before);
+    }
+    struct desk *d = c->desk;
+    (void)pthread_mutex_lock(&d->lock);
+    bool detached = c->detached;
+    if (!detached && loop_post(d->loop, &c->item) < 0)
+        c->away = false; /* the loop is being closed: its thread frees it */
+    (void)pthread_mutex_unlock(&d->lock);
+    if (detached)
+        call_free(c);
+}
+
+static void on_cancelled(struct future *f, void *arg)
+{
+    struct call *c = arg;
+    int queued = CALL_QUEUED;
+    (void)f;
+    c->watched = false;
+    (void)atomic_compare_exchange_strong(&c->state, &queued, CALL_SKIPPED);
+    if (!c->away)
+        call_free(c);
+}
+
+static void complete(struct call *c)
+{
+    if (c->code == 0)
+        (void)future_set_result(c->future, c->result);
+    else
+        (void)future_set_error(c->future, c->code, "%s",
+                               c->err.code ? c->err.text : error_sentence(c->code));
+}
+
+/* On the loop's thread: the call has come back. */
+static void came_back(struct loop_item *i)
+{
+    struct call *c = CONTAINER_OF(i, struct call, item);
+    struct future *f = c->future;
+    c->away = false;
+    c->future = NULL;
+    if (!future_done(f)) {
+        (void)future_remove_done_callback(f, on_cancelled, c);
+        c->watched = false;
+        c->future = f;
+        complete(c);
+    }
+    future_unref(f);
+    if (!c->watched)
+        call_free(c);
+}
+
+/* The loop is closed: nobody looks at the result. */
+static void dropped(struct loop_item *i)
+{
+    struct call *c = CONTAINER_OF(i, struct call, item);
+    c->away = false; /* close_desk, behind it, frees it */
+}
+
+static const struct loop_item_ops call_ops = {came_back, dropped};
+
+static void close_desk(struct loop_part *p)
+{
+    struct desk *d = CONTAINER_OF(p, struct desk, part);
+    executor_unref(d->standard);
+    d->standard = NULL;
+    (void)pthread_mutex_lock(&d->lock);
+    while (d->calls) {
+        struct call *c = d->calls;
+        struct future *f = c->future;
+        d->calls = c->next;
+        if (d->calls)
+            d->calls->at = &d->calls;
+        c->at = NULL;
+        c->detached = true;
+        bool away = c->away;
+        (void)pthread_mutex_unlock(&d->lock);
+        if (!away)
+            call_free(c);
+        future_unref(f);
+        (void)pthread_mutex_lock(&d->lock);
+    }
+    desk_unref(d);
+}
+
+static int shut_down(struct loop_part *p, struct err *e)
+{
+    return loop_shutdown_default_executor(CONTAINER_OF(p, struct desk, part)->loop, e);
+}
+
+static struct desk *find_desk(const struct loop *l)
+{
+    struct loop_part *p = l->parts;
+    while (p && p->close != close_desk)
+        p = p->next;
+    return p ? CONTAINER_OF(p, struct desk, part) : NULL;
+}
+
+static struct desk *desk_of(struct loop *l)
+{
+    struct desk *d = find_desk(l);
+    if (d)
+        return d;
+    d = calloc(1, sizeof *d);
+    if (!d)
+        return NULL;
+    d->loop = l;
+    d->refs = 1;
+    d->part = (struct loop_part){.shutdown = shut_down, .close = close_desk};
+    (void)pthread_mutex_init(&d->lock, NULL);
+    loop_add_part(l, &d->part);
+    return d;
+}
+
+int loop_set_default_executor(struct loop *l, struct executor *x)
+{
+    struct desk *d = loop_is_closed(l) ? NULL : desk_of(l);
+    if (!d)
+        return loop_is_closed(l) ? ERROR_CLOSED : -ENOMEM;
+    executor_unref(d->standard);
+    d->standard = executor_ref(x);
+    return 0;
+}
+
+static struct future *fail(int code)
+{
+    errno = -code;
+    return NULL;
+}
+
+static struct call *call_new(struct desk *d, executor_fn fn, void *arg)
+{
+    struct call *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->work.run = run_call;
+    c->item.ops = &call_ops;
+    c->desk = d;
+    c->fn = fn;
+    c->arg = arg;
+    c->away = c->watched = true;
+    (void)pthread_mutex_lock(&d->lock);
+    c->next = d->calls;
+    c->at = &d->calls;
+    if (c->next)
+        c->next->at = &c->next;
+    d->calls = c;
+    d->refs++;
+    (void)pthread_mutex_unlock(&d->lock);
+    return c;
+}
+
+static int executor_for(struct desk *d, struct executor **x)
+{
+    if (*x)
+        return 0;
+    if (d->shut)
+        return ERROR_EXECUTOR_SHUTDOWN;
+    if (!d->standard && !(d->standard = executor_new(0)))
+        return -ENOMEM;
+    *x = d->standard;
+    return 0;
+}
+
+/* Takes the context. */
+static struct future *submit(struct executor *x, executor_fn fn, void *arg, struct context *context)
+{
+    struct loop *l = loop_running();
+    struct desk *d = l ? desk_of(l) : NULL;
+    int r = d ? executor_for(d, &x) : l ? -ENOMEM : ERROR_NO_LOOP;
+    struct future *f = r == 0 ? loop_create_future(l) : NULL;
+    struct call *c = f ? call_new(d, fn, arg) : NULL;
+    if (!c) {
+        context_unref(context);
+        future_unref(f);
+        return fail(r < 0 ? r : -ENOMEM);
+    }
+    c->context = context;
+    c->future = future_ref(f);
+    r = future_add_done_callback(f, on_cancelled, c);
+    if (r == 0 && (r = executor_submit(x, &c->work, NULL)) < 0)
+        (void)future_remove_done_callback(f, on_cancelled, c);
+    if (r == 0)
+        return f;
+    c->future = NULL;
+    future_unref(f);
+    future_unref(f);
+    call_free(c);
+    return fail(r);
+}
+
+struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
+{
+    return submit(x, fn, arg, NULL);
+}
+
+int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e)
+{
+    struct future *f = submit(NULL, fn, arg, context_copy());
+    if (!f)
+        return error_set(e, -errno);
+    int r = future_await(f, ret_result, e);
+    future_unref(f);
+    return r;
+}
+
+/* ---- shutting the default executor down: a thread waits for its threads ---- */
+
+struct farewell {
+    struct loop_item item;
+    struct loop *loop;
+    struct executor *executor;
+    struct future *future;
+};
+
+static void *say_farewell(void *arg)
+{
+    struct farewell *w = arg;
+    executor_shutdown(w->executor, true);
+    (void)loop_post(w->loop, &w->item); /* who awaits keeps the loop open */
+    return NULL;
+}
+
+static void all_gone(struct loop_item *i)
+{
+    struct farewell *w = CONTAINER_OF(i, struct farewell, item);
+    if (!future_done(w->future))
+        (void)future_set_result(w->future, NULL);
+    future_unref(w->future);
+    free(w);
+}
+
+static const struct loop_item_ops farewell_ops = {all_gone, all_gone};
+
+int loop_shutdown_default_executor(struct loop *l, struct err *e)
+{
+    struct desk *d = desk_of(l);
+    if (!d)
+        return error_set(e, -ENOMEM);
+    d->shut = true;
+    if (!d->standard)
+        return 0;
+    struct farewell *w = calloc(1, sizeof *w);
+    struct future *f = w ? loop_create_future(l) : NULL;
+    pthread_t thread;
+    if (f)
+        *w = (struct farewell){.item = {.ops = &farewell_ops},
+                               .loop = l,
+                               .executor = d->standard,
+                               .future = future_ref(f)};
+    if (!f || pthread_create(&thread, NULL, say_farewell, w)) {
+        future_unref(f);
+        future_unref(f);
+        free(w);
+        return error_set(e, -ENOMEM);
+    }
+    int r = future_await(f, NULL, e);
+    (void)pthread_join(thread, NULL); /* cancelled: blocks until they have ended, as asyncio does */
+    future_unref(f);
+    return r;
+}
