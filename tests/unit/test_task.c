@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "worker/runtime/context.h"
+#include "worker/runtime/internal.h"
 #include "worker/runtime/run.h"
 #include "worker/runtime/task.h"
 
@@ -44,6 +45,7 @@ static int cancel_main(void *arg, void **ret_result, struct err *e)
     s->answer = task_cancel(t) && task_cancel(t);
     s->count = task_cancelling(t);
     s->left = task_uncancel(t);
+    s->first = timers_empty(&loop_running()->timers);
     s->other = task_await(t, NULL, e);
     s->cancelled = task_cancelled(t);
     s->done = !task_cancel(t);
@@ -61,6 +63,7 @@ static void a_sleeper_is_cancelled(void **state)
     assert_true(s.answer && s.cancelled && s.done);
     assert_int_equal(s.count, 2);
     assert_int_equal(s.left, 1);
+    assert_true(s.first); /* its alarm, which lies on its stack, is gone at once */
 }
 
 static int before_main(void *arg, void **ret_result, struct err *e)

@@ -326,12 +326,12 @@ struct cfuture *run_coroutine_threadsafe(struct loop *l, coro_fn fn, void *arg, 
     f->item.ops = &submission_ops;
     f->context = context_copy();
     int r = name && !(f->name = strdup(name)) ? -ENOMEM : 0;
-    (void)cfuture_ref(f); /* the loop's */
+    atomic_store(&f->refs, 2); /* the caller's, and the loop's from now on */
     if (r == 0)
         r = loop_post(l, &f->item);
     if (r == 0)
         return f;
-    cfuture_unref(f);
+    atomic_store(&f->refs, 1);
     cfuture_unref(f);
     errno = -r;
     return NULL;

@@ -187,11 +187,11 @@ int coro_consume(struct coro *c, coro_fn *ret_fn, void **ret_arg, struct err *e)
 
 int coro_await(struct coro *c, void **ret_result, struct err *e)
 {
-    coro_fn fn = NULL;
-    void *arg = NULL, *result = NULL;
-    int r = coro_consume(c, &fn, &arg, e);
-    if (r == 0)
-        r = fn(arg, &result, e);
+    void *result = NULL;
+    if (c->state != CORO_INERT)
+        return error_set(e, ERROR_REUSED);
+    c->state = CORO_CONSUMED;
+    int r = c->fn(c->arg, &result, e);
     if (r == 0 && ret_result)
         *ret_result = result;
     return r;

@@ -119,7 +119,8 @@ const struct error *error_cause(const struct error *x)
 }
 
 struct format {
-    struct err *e;
+    char *text;
+    size_t room;
     const char *fmt;
     va_list *args;
 };
@@ -127,14 +128,14 @@ struct format {
 static void format_now(void *arg)
 {
     struct format *f = arg;
-    (void)vsnprintf(f->e->text, sizeof f->e->text, f->fmt, *f->args);
+    (void)vsnprintf(f->text, f->room, f->fmt, *f->args); // NOLINT: started by the caller
 }
 
 int error_format(struct err *e, int code, const char *fmt, va_list *args)
 {
-    struct format f = {.e = e, .fmt = fmt, .args = args};
     if (!e)
         return code;
+    struct format f = {.text = e->text, .room = sizeof e->text, .fmt = fmt, .args = args};
     e->code = code;
     callout(format_now, &f);
     return code;

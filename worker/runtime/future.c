@@ -1,11 +1,7 @@
 #include "worker/runtime/internal.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-
-#include "common/callout.h"
 
 struct callback { /* one registration of a done callback */
     struct loop_item item;
@@ -207,28 +203,17 @@ int future_set_exception(struct future *f, struct error *x)
     return r;
 }
 
-struct text {
-    char chars[ERR_TEXT_MAX];
-    const char *fmt;
-    va_list ap;
-};
-
-static void format_text(void *arg)
-{
-    struct text *t = arg;
-    (void)vsnprintf(t->chars, sizeof t->chars, t->fmt, t->ap);
-}
-
 int future_set_error(struct future *f, int code, const char *fmt, ...)
 {
+    struct err e;
+    va_list args;
     int r = check_settable(f);
     if (r < 0)
         return r;
-    struct text t = {.fmt = fmt};
-    va_start(t.ap, fmt);
-    callout(format_text, &t);
-    va_end(t.ap);
-    future_finish(f, FUTURE_FAILED, code, error_new(code, t.chars, NULL));
+    va_start(args, fmt);
+    (void)error_format(&e, code, fmt, &args);
+    va_end(args);
+    future_finish(f, FUTURE_FAILED, code, error_new(code, e.text, NULL));
     return 0;
 }
 

@@ -24,8 +24,8 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; missing in older headers */
 #endif
 
-#define COLOURS 16u
-#define COLOUR_STEP 64u
+#define COLOURS ((size_t)16)
+#define COLOUR_STEP ((size_t)64)
 
 struct slab {
     struct slab *next;
