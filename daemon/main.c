@@ -102,9 +102,9 @@ static int run_daemon(const struct conf *conf)
 static int with_config(const char *file, enum mode mode)
 {
     struct conf *conf;
-    if (conf_load(file, stderr, &conf) < 0)
-        return EXIT_CONFIG;
-    int code = 0;
+    int code = conf_load(file, stderr, &conf);
+    if (code < 0)
+        return code == -ENOMEM ? EXIT_BROKEN : EXIT_CONFIG;
     if (mode == MODE_PRINT)
         conf_print(conf, stdout);
     else if (mode == MODE_CHECK)
