@@ -1,0 +1,151 @@
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
+#include "tests/unit/combine.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+
+/* What reaches the loop's exception handler: lost errors, and in debug mode who keeps the loop. */
+
+struct slow_reports {
+    int count, of_tasks, with_name;
+};
+
+static int note_slow(struct loop *l, const struct loop_report *r, void *arg, struct err *e)
+{
+    struct slow_reports *x = arg;
+    (void)l, (void)e;
+    if (strncmp(r->message, "Executing ", 10) != 0 || !strstr(r->message, " took "))
+        return 0;
+    x->count++;
+    x->of_tasks += r->future && task_of(r->future);
+    x->with_name += strstr(r->message, "Executing a task of mine took ") != NULL;
+    return 0;
+}
+
+static void keep_thread(int64_t ms)
+{
+    int64_t until = clock_now_ns() + ms * 1000000;
+    while (clock_now_ns() < until)
+        continue;
+}
+
+static void slow_callback(void *arg)
+{
+    (void)arg;
+    keep_thread(60);
+}
+
+static int slow_task(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)ret_result, (void)e;
+    int r = task_sleep(0);
+    keep_thread(60);
+    return r;
+}
+
+static int slow_main(void *limit_ms, void **ret_result, struct err *e)
+{
+    struct slow_reports *x = *ret_result = malloc(sizeof *x);
+    *x = (struct slow_reports){.count = 0};
+    (void)e;
+    loop_set_exception_handler(loop_running(), note_slow, x);
+    loop_set_debug(loop_running(), (intptr_t)limit_ms);
+    struct task *t = task_create(slow_task, NULL, "a task of mine");
+    (void)loop_call_soon(loop_running(), slow_callback, NULL);
+    (void)task_await(t, NULL, NULL);
+    task_unref(t); /* the report keeps it until its turn is over */
+    loop_set_debug(loop_running(), 0);
+    slow_callback(NULL);
+    return turns(2);
+}
+
+static struct slow_reports slow_reports(int limit_ms)
+{
+    void *got = NULL;
+    assert_int_equal(run(slow_main, BOX(limit_ms), &got, NULL), 0);
+    struct slow_reports x = *(struct slow_reports *)got;
+    free(got);
+    return x;
+}
+
+static void debug_mode_names_who_keeps_the_loop(void **state)
+{
+    (void)state;
+    struct slow_reports x = slow_reports(50);
+    assert_true(x.count >= 2);
+    assert_true(x.of_tasks >= 1);
+    assert_int_equal(x.with_name, 1);
+}
+
+static void without_debug_mode_nobody_is_named(void **state)
+{
+    (void)state;
+    assert_int_equal(slow_reports(0).count, 0);
+}
+
+static struct lost lost;
+
+static int fail_when_cancelled(void *arg, void **ret_result, struct err *e)
+{
+    (void)task_sleep(60000);
+    return fail_at_once(arg, ret_result, e);
+}
+
+static int lost_main(void *look, void **ret_result, struct err *e)
+{
+    (void)ret_result;
+    loop_set_exception_handler(loop_running(), note_lost, &lost);
+    struct future *f = start(fail_when_cancelled, NULL);
+    (void)turns(1);
+    (void)future_cancel(f);
+    (void)turns(1);
+    if (look)
+        (void)future_result(f, NULL, e);
+    future_unref(f);
+    return 0;
+}
+
+static void an_error_after_a_cancellation_is_not_lost(void **state)
+{
+    (void)state;
+    lost.count = 0;
+    assert_int_equal(run(lost_main, NULL, NULL, NULL), 0);
+    assert_int_equal(lost.count, 1);
+    assert_string_equal(lost.message, "Task exception was never retrieved");
+    assert_int_equal(run(lost_main, BOX(1), NULL, NULL), 0);
+    assert_int_equal(lost.count, 1);
+}
+
+static int ensure_main(void *n, void **ret_result, struct err *e)
+{
+    (void)ret_result;
+    struct coro *c = coro_new(give_at_once, n);
+    struct future *f = ensure_future(c), *same = ensure_future(f),
+                  *third = ensure_future(task_of(f));
+    note(n, same == f && third == f);
+    errno = 0;
+    note(n, ensure_future(c) == NULL);
+    note(n, errno);
+    note(n, future_await(f, NULL, e));
+    future_unref(f), future_unref(same), future_unref(third);
+    coro_free(c);
+    return 0;
+}
+
+static void ensure_future_wraps_only_what_is_no_future(void **state)
+{
+    (void)state;
+    EXPECT(ensure_main, true, true, -ERROR_REUSED, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(debug_mode_names_who_keeps_the_loop),
+        cmocka_unit_test(without_debug_mode_nobody_is_named),
+        cmocka_unit_test(an_error_after_a_cancellation_is_not_lost),
+        cmocka_unit_test(ensure_future_wraps_only_what_is_no_future),
+    };
+    return cmocka_run_group_tests_name("reports", tests, NULL, NULL);
+}
