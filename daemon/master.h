@@ -25,9 +25,10 @@ struct master {
     const struct conf *conf;
     struct lock *lock;
     struct redis *redis;
-    struct redis_link
-        *control; /* beats, looks, fences, put-backs: small things, never behind large ones */
-    struct redis_link *work;       /* settles, takes, comparison, payload reads */
+    /* beats, looks, fences, put-backs: small things, never behind large ones */
+    struct redis_link *control;
+    /* settles, takes, comparison, payload reads */
+    struct redis_link *work;
     struct redis_command *command; /* the one under construction */
     struct queue **queues;
     size_t nqueues, next_queue; /* the queue that claims first in the next turn */
@@ -48,23 +49,28 @@ struct master {
     enum life life;
     int64_t leave_by_ms; /* LEAVING gives up then */
     int exit_code;
-    struct supervisor *supervisor; /* systemd.c */
+    struct supervisor *supervisor;
 };
 
 /* Builds everything up to running worker loops. Gives; NULL with *e and *ret_exit. Borrows conf. */
 struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit) RUNS_ON(on_master);
-int master_run(struct master *m) RUNS_ON(on_master); /* until the end; returns the exit code */
-struct master *master_free(struct master *m)
-    RUNS_ON(on_master); /* takes; NULL is fine; returns NULL */
+/* Until the end; returns the exit code. */
+int master_run(struct master *m) RUNS_ON(on_master);
+/* Takes; NULL is fine; returns NULL. Whatever still runs is cancelled and waited for. */
+struct master *master_free(struct master *m) RUNS_ON(on_master);
 
-bool master_quiet(const struct master *m); /* claims no more, starts no more */
-void master_beat_within(struct master *m,
-                        int64_t ms); /* the next beat comes no later; no more than ten a second */
-void master_short(struct master *m); /* memory or the like was short: a second's pause */
+/* It claims no more and starts no more. */
+bool master_quiet(const struct master *m);
+/* The next beat comes no later; no more than ten a second. */
+void master_beat_within(struct master *m, int64_t ms);
+/* Memory or the like was short: a second's pause. */
+void master_short(struct master *m);
 bool master_is_short(const struct master *m);
-void master_recovered(struct master *m); /* a queue has nothing of a dead run left */
-void master_step(struct master *m);      /* a shutdown may have come further */
-void master_refuse(struct master *m, int code,
-                   const char *why); /* ends the daemon: logs the sentence */
+/* A queue has nothing of a dead run left. */
+void master_recovered(struct master *m);
+/* A shutdown may have come further. */
+void master_step(struct master *m);
+/* Ends the daemon: logs the sentence. */
+void master_refuse(struct master *m, int code, const char *why);
 
 #endif

@@ -11,8 +11,8 @@ struct supervisor;
 
 struct supervisor *supervisor_new(struct master *m); /* gives; NULL on no memory */
 struct supervisor *supervisor_free(struct supervisor *s);
-void supervisor_tell(struct supervisor *s); /* every look: READY once the first connect was tried,
-                                               STATUS when it changed */
+/* Every look: READY once the first connect was tried, STATUS when it changed. */
+void supervisor_tell(struct supervisor *s);
 void supervisor_stopping(struct supervisor *s);
 
 #endif
