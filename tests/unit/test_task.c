@@ -140,6 +140,28 @@ static void an_awaited_future_lives_until_the_await_returns(void **state)
     assert_int_equal(run(held_main, NULL, NULL, NULL), 0);
 }
 
+static int cancel_itself(void *arg, void **ret_result, struct err *e)
+{
+    struct seen *s = arg;
+    struct future *f = loop_create_future(loop_running());
+    (void)task_cancel(task_current());
+    s->code = future_await(f, ret_result, e);
+    s->cancelled = future_cancelled(f);
+    s->other = task_sleep(0); /* delivered once, not again */
+    future_unref(f);
+    return 0;
+}
+
+static void a_task_that_cancels_itself_is_told_at_its_next_wait(void **state)
+{
+    struct seen s = {.other = 1};
+    (void)state;
+    assert_int_equal(run(cancel_itself, &s, NULL, NULL), 0);
+    assert_int_equal(s.code, -ECANCELED);
+    assert_true(s.cancelled);
+    assert_int_equal(s.other, 0);
+}
+
 static int names_main(void *arg, void **ret_result, struct err *e)
 {
     struct seen *s = arg;
@@ -299,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_task_cancelled_before_its_first_turn_never_runs),
         cmocka_unit_test(awaits_that_cannot_end_are_refused),
         cmocka_unit_test(an_awaited_future_lives_until_the_await_returns),
+        cmocka_unit_test(a_task_that_cancels_itself_is_told_at_its_next_wait),
         cmocka_unit_test(a_task_has_a_name),
         cmocka_unit_test(nobody_completes_a_task),
         cmocka_unit_test(three_thousand_tasks_end),
