@@ -2,10 +2,11 @@
  * Runs on: master. Never awaits; answers come as callbacks on the loop that redis_new was given.
  * Over non-blocking sockets of our own; hiredis formats commands and reads replies. Every byte from
  * the server passes a framing scan first (resp.h): lengths and depth are checked before a reply is
- * built, a bulk over `max_bulk` is drained and comes as REDIS_LARGE, so memory is bounded whatever
- * the server says. Units: milliseconds of the monotonic clock. Errors: `struct err` for people, a
- * cut for programs. Source: the Redis serialization protocol, version 2; A command is sent at most
- * once: after a cut nobody knows whether what was sent has run. */
+ * built, a bulk over `max_bulk` is drained and comes as REDIS_LARGE, a reply of more than max_bulk
+ * + 16 MiB in all is a cut, so memory is bounded whatever the server says. Units: milliseconds of
+ * the monotonic clock. Errors: `struct err` for people, a cut for programs. Source: the Redis
+ * serialization protocol, version 2. A command is sent at most once: after a cut nobody knows
+ * whether what was sent has run. */
 #ifndef DAEMON_REDIS_H
 #define DAEMON_REDIS_H
 
@@ -47,9 +48,9 @@ bool redis_is_error(const struct redis_reply *r, const char *code);
 /* A status or string equal to `text`; false for NULL. */
 bool redis_is(const struct redis_reply *r, const char *text);
 
-/* Runs once for each command, in the order of sending. r NULL: the link was cut before the answer,
- * and the command may or may not have run. Borrows r. It may send, close or free any link but must
- * not free the `struct redis`. */
+/* Runs once for each command, in the order of sending (but see redis_begin_script). r NULL: the
+ * link was cut before the answer, and the command may or may not have run. Borrows r. It may send,
+ * close or free any link but must not free the `struct redis`. */
 typedef void (*redis_fn)(struct redis_link *link, const struct redis_reply *r, void *data);
 
 /* Servers ------------------------------------------------------------------------------------- */
@@ -91,17 +92,19 @@ struct redis_events {
      * gone. */
     void (*up)(struct redis_link *link, void *data);
     /* It was up and was cut, after the callbacks of its pending commands have run with NULL; it
-     * comes back by itself unless it was closed. Not called by redis_link_close. */
+     * comes back by itself unless it was closed. Not called by redis_link_free and
+     * redis_link_reset. */
     void (*down)(struct redis_link *link, const struct err *why, void *data);
     /* The server refused the greeting for good: NOAUTH, WRONGPASS, NOPERM. It is tried again with
      * backoff. */
     void (*refused)(struct redis_link *link, const struct err *why, void *data);
 };
 
-/* Gives; NULL on no memory. Connects by itself, and again after every cut: backoff from 50 ms
- * doubling to 5 s, full jitter, back to the start after an answer to a command. Name resolution
- * runs on a thread of its own. `ev` and `data` are borrowed. One cause is logged once for the whole
- * server. */
+/* Gives; NULL on no memory. Connects by itself in the next turn of the loop, and again after every
+ * cut: backoff from 50 ms doubling to 5 s, full jitter, back to the start after an answer to a
+ * command. Name resolution runs on a thread of its own. `ev` and `data` are borrowed. One cause is
+ * logged once for the whole server. What a user must be granted for it: AUTH, SELECT (of a database
+ * other than 0), PING; CLIENT SETNAME is tried and done without. */
 struct redis_link *redis_link_new(struct redis *r, const char *name, const struct redis_events *ev,
                                   void *data) RUNS_ON(on_master);
 struct redis_link *redis_link_free(struct redis_link *l)
@@ -129,8 +132,9 @@ struct redis_command;
 struct redis_command *redis_command_new(void); /* gives; NULL on no memory */
 struct redis_command *redis_command_free(struct redis_command *c);
 void redis_begin(struct redis_command *c, const char *word);
-/* EVALSHA; on NOSCRIPT the door sends the same again as EVAL, and fn sees only the final answer.
- * `nkeys` keys follow, then the arguments. */
+/* EVALSHA; on NOSCRIPT the door sends the same again as EVAL, and fn sees only the final answer
+ * (NOSCRIPT itself only where no memory is left). What was sent behind it has run by then and is
+ * answered before it. `nkeys` keys follow, then the arguments. */
 void redis_begin_script(struct redis_command *c, const struct redis_script *s, unsigned nkeys);
 void redis_arg(struct redis_command *c, const void *bytes, size_t len);
 void redis_arg_text(struct redis_command *c, const char *text);

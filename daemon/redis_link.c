@@ -89,6 +89,7 @@ static void close_link(struct redis_link *l)
 
 void redis_link_hold(struct redis_link *l)
 {
+    assert(l->busy >= 0);
     l->busy++;
 }
 

@@ -50,7 +50,7 @@ struct redis_link {
     void *data;
     enum link_state state;
     bool was_up, lost, dirty, freed;
-    unsigned busy;       /* callbacks on the stack: the link outlives them */
+    int busy;            /* callbacks on the stack: the link outlives them */
     uint64_t cuts;       /* redis_link_cuts */
     uint64_t generation; /* grows with each connection that ends */
     int fd;

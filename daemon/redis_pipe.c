@@ -164,6 +164,7 @@ static void account(struct redis_link *l, size_t n)
     int64_t now = clock_now_ms();
     while (n) {
         struct request *q = l->unsent;
+        assert(q);
         size_t left = size_of(q) - q->written, part = n < left ? n : left;
         q->written += part;
         q->at_ms = now;
@@ -203,8 +204,8 @@ void redis_pipe_flush(struct redis_link *l)
 {
     struct err why;
     uint64_t generation = l->generation;
-    if (l->fd < 0)
-        return;
+    if (l->state != LINK_GREETING && l->state != LINK_UP)
+        return; /* cut since it was marked; `writable` may be connecting again */
     int error = write_out(l);
     if (!error) {
         watch(l);

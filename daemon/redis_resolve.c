@@ -173,9 +173,10 @@ int redis_resolver_ask(struct redis_resolver *r, struct err *e)
     (void)pthread_mutex_unlock(&r->lock);
     int error = start_thread(r);
     if (error < 0) {
+        (void)err_set(e, error, "host '%s': no thread to ask for it: %s", r->host,
+                      strerrordesc_np(-error));
         release(r);
-        return err_set(e, error, "host '%s': no thread to ask for it: %s", r->host,
-                       strerrordesc_np(-error));
+        return error;
     }
     r->asking = true;
     return 0;

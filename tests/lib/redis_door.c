@@ -86,7 +86,7 @@ void door_reset(struct door *d)
 
 bool door_until(struct door *d, const int *count, int n)
 {
-    int64_t end = clock_now_ms() + 20000;
+    int64_t end = clock_now_ms() + 120000;
     while (*count < n && clock_now_ms() < end)
         ev_run(d->loop, EVRUN_ONCE);
     return *count >= n;

@@ -25,7 +25,7 @@ int door_open(struct door *d, const struct redis_options *o);
 void door_close(struct door *d);
 void door_reset(struct door *d); /* redis_link_reset */
 
-/* Turns the loop until `*count` is at least `n`. false: not within 20 s. */
+/* Turns the loop until `*count` is at least `n`. false: not within two minutes. */
 bool door_until(struct door *d, const int *count, int n);
 void door_turn(struct door *d, int64_t ms); /* turns the loop for so long */
 
