@@ -137,7 +137,7 @@ bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, 
 	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
 
 tidy: $(BUILD)/rpopd ## clang-tidy over common, worker, daemon
-	@printf '%s\n' $(SRC) daemon/main.c | xargs -P $$(nproc) -n 4 sh -c \
+	@printf '%s\n' $(SRC) daemon/main.c | xargs -P $$(nproc) -n 1 sh -c \
 	  'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP -Werror,$(subst ','"'"',$(FLAGS))) 2>/dev/null' tidy
 
 format: ## lay out the code (clang-format)

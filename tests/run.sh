@@ -38,6 +38,7 @@ for p; do
     programs=$((programs + 1))
     case $p in *.sh) run="bash $p" ;; */*) run="$wrapper $p" ;; *) run="$wrapper ./$p" ;; esac
     printf '%s\n' "-- $p"
+    began=$(date +%s)
     # timeout leads a group of its own, so a limit takes the program's children along.
     { # shellcheck disable=SC2086 # the command is words on purpose
         timeout -k 5 $((limit * factor)) $run 2>&1 </dev/null &
@@ -61,6 +62,7 @@ for p; do
     124 | 137) why="no end after $((limit * factor)) s" ;;
     *) why="status $status" ;;
     esac
+    printf '%s\n' "-- $p: ${why:-passed} ($(($(date +%s) - began)) s)"
     [ -z "$why" ] || failed="$failed
 $p ($why)"
     rm -f "$tmp/pid" "$tmp/status" "$tmp/left"
