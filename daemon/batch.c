@@ -119,25 +119,44 @@ char *batch_entry(const struct batch *b)
                : entry;
 }
 
+#define DIGITS "0123456789"
+#define BLANKS " \t\n\v\f\r"
+
+/* A word of at most `max` bytes: of those in `set`, or up to a blank where it is NULL. Its length;
+ * 0: there is none. */
+static size_t word(const char *p, const char *set, size_t max)
+{
+    size_t n = set ? strspn(p, set) : strcspn(p, BLANKS);
+    return n <= max ? n : 0;
+}
+
+/* By hand: sscanf takes signs, more blanks and other versions, which no script does. */
 int batch_parse_entry(struct batch *b, const char *text, size_t len)
 {
-    char copy[160], birth[81], mark[12];
-    unsigned recoveries, strikes;
-    int end = 0;
-    if (len >= sizeof copy)
+    static const struct {
+        const char *set;
+        size_t max;
+    } form[] = {{"1", 1}, {NULL, 80}, {DIGITS, 9}, {DIGITS, 9}, {DIGITS "-", sizeof b->mark - 1}};
+    const char *at[5], *p = text;
+    size_t size[5];
+    if (strlen(text) != len)
         return -EINVAL;
-    memcpy(copy, text, len);
-    copy[len] = '\0';
-    if (sscanf(copy, "1 %80s %9u %9u %11s%n", birth, &recoveries, &strikes, mark, &end) != 4 ||
-        (size_t)end != len)
-        return -EINVAL;
-    char *kept = strdup(birth);
-    if (!kept)
+    for (unsigned i = 0; i < 5; i++) {
+        at[i] = p;
+        size[i] = word(p, form[i].set, form[i].max);
+        p += size[i];
+        if (!size[i] || *p != (i < 4 ? ' ' : '\0'))
+            return -EINVAL;
+        p++;
+    }
+    char *birth = calloc(1, size[1] + 1);
+    if (!birth)
         return -ENOMEM;
+    memcpy(birth, at[1], size[1]);
     free(b->birth);
-    b->birth = kept;
-    b->recoveries = recoveries;
-    b->strikes = strikes;
-    memcpy(b->mark, mark, sizeof mark);
+    b->birth = birth;
+    b->recoveries = (unsigned)strtoul(at[2], NULL, 10);
+    b->strikes = (unsigned)strtoul(at[3], NULL, 10);
+    memcpy(b->mark, at[4], size[4] + 1);
     return 0;
 }

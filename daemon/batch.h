@@ -79,7 +79,8 @@ uint32_t batch_begun(const struct batch *b); /* one behind the last job that run
 
 /* `1 <birth> <recoveries> <strikes> <mark>`, malloc'd; NULL on no memory. */
 char *batch_entry(const struct batch *b);
-/* 0, -EINVAL where it is not an entry of a version that is known, -ENOMEM. */
+/* text: len bytes and a NUL. 0, -EINVAL where it is not an entry of a version that is known,
+ * -ENOMEM. */
 int batch_parse_entry(struct batch *b, const char *text, size_t len);
 
 #endif

@@ -20,8 +20,8 @@ static bool parse_name(struct entry *x)
 static bool parse_field(struct entry *x)
 {
     char *first = strchr(x->split, ':'), *second = first ? strchr(first + 1, ':') : NULL;
-    if (!second || strchr(second + 1, ':') || second - first > EPOCH_NAME_MAX ||
-        strlen(second + 1) >= BATCH_NAME_MAX)
+    if (!second || first == x->split || second == first + 1 || strchr(second + 1, ':') ||
+        second - first > EPOCH_NAME_MAX || strlen(second + 1) >= BATCH_NAME_MAX)
         return false;
     *first = *second = '\0';
     x->epoch = first + 1;

@@ -56,8 +56,10 @@ void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
         size_t n = strcspn(r->str, " ");
         if (n >= sizeof code)
             n = sizeof code - 1;
-        memcpy(code, r->str, n);
-        code[n] = '\0';
+        if (n) { /* an error without a first word is one too */
+            memcpy(code, r->str, n);
+            code[n] = '\0';
+        }
         text = r->str;
         len = r->len;
     }
