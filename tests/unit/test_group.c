@@ -273,11 +273,11 @@ static void without_an_exit_the_tasks_are_cancelled(void **state)
 
 static struct group *forgotten;
 
-static int forgets(void *arg, void **ret_result, struct err *e)
+static int forgets(void *at_once, void **ret_result, struct err *e)
 {
-    (void)arg, (void)ret_result;
+    (void)ret_result;
     forgotten = group_new(e);
-    return add(forgotten, fail_after_ms, BOX(1));
+    return add(forgotten, at_once ? fail_at_once : fail_after_ms, BOX(1));
 }
 
 static int orphan_main(void *n, void **ret_result, struct err *e)
@@ -306,14 +306,17 @@ static void a_failure_behind_the_parents_back_is_reported(void **state)
 static void a_closed_loop_leaves_nothing_behind(void **state)
 {
     (void)state;
-    struct loop *l = loop_new(0);
-    loop_set_exception_handler(l, note_lost, &lost);
-    struct future *f = task_future(loop_create_task(l, forgets, NULL, NULL));
-    assert_int_equal(loop_run_until_complete(l, f, NULL, NULL), 0);
-    assert_int_equal(loop_close(l, NULL), 0);
-    group_free(forgotten);
-    future_unref(f);
-    loop_free(l);
+    for (int at_once = 0; at_once < 2;
+         at_once++) { /* 1: it has ended, and its callback is queued */
+        struct loop *l = loop_new(0);
+        loop_set_exception_handler(l, note_lost, &lost);
+        struct future *f = task_future(loop_create_task(l, forgets, BOX(at_once), NULL));
+        assert_int_equal(loop_run_until_complete(l, f, NULL, NULL), 0);
+        assert_int_equal(loop_close(l, NULL), 0);
+        group_free(forgotten);
+        future_unref(f);
+        loop_free(l);
+    }
 }
 
 static int oom_body(void *arg, void **ret_result, struct err *e)

@@ -6,6 +6,7 @@
 #include "worker/runtime/shield.h"
 
 static struct lost lost;
+static int reports;
 
 static int owned_main(void *n, void **ret_result, struct err *e)
 {
@@ -91,7 +92,9 @@ static int failing_main(void *gap, void **ret_result, struct err *e)
     (void)turns((int)(intptr_t)gap);
     (void)future_set_error(f, -EINVAL, "inner");
     (void)turns(2);
-    future_unref(f), future_unref(s);
+    future_unref(f);
+    reports = lost.count; /* a cancelled shield does not keep what it shielded */
+    future_unref(s);
     return 0;
 }
 
@@ -99,13 +102,14 @@ static void an_error_behind_a_shield_is_reported_once(void **state)
 {
     static const struct {
         intptr_t gap;
-        int reports;
+        int expected;
     } cases[] = {{-1, 1}, {0, 0}, {1, 1}, {2, 1}}; /* as CPython */
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         lost.count = 0;
         assert_int_equal(run(failing_main, BOX(cases[i].gap), NULL, NULL), 0);
-        assert_int_equal(lost.count, cases[i].reports);
+        assert_int_equal(reports, cases[i].expected);
+        assert_int_equal(lost.count, cases[i].expected);
     }
     assert_string_equal(lost.message, "Future exception was never retrieved");
 }
