@@ -41,7 +41,7 @@ PC_CFLAGS = $(eval PC_CFLAGS := $(shell pkg-config --cflags $(PC)))$(PC_CFLAGS)
 PC_LIBS   = $(eval PC_LIBS := $(shell pkg-config --libs $(PC)))$(PC_LIBS)
 FLAGS     = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSION)"' -DRPOPD_PREFIX='"$(PREFIX)"' \
             -DRPOPD_SYSCONFDIR='"$(SYSCONFDIR)"' $(WARN) $(if $(WERROR),-Werror) \
-            $(if $(findstring clang,$(CC)),-Wthread-safety) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -pthread -fPIC \
+            $(if $(findstring clang,$(CC)),-Wthread-safety) -ffile-prefix-map=$(CURDIR)=. -MMD -MP -pthread -fPIC -fstack-clash-protection \
             $(PC_CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
             $(if $(CORO),-DCORO_UCONTEXT) $(CFLAGS)
 LIBS      = $(PC_LIBS) -lev -lm -ldl
