@@ -9,7 +9,7 @@ if v and not e then return '' end
 if e then
   call('HSET', fenced, e, now() .. ' open')
   call('PERSIST', fenced)
-  call('UNLINK', owner)
 end
 call('ZREM', owners, instance)
+if e then call('UNLINK', owner) end
 return e or ''

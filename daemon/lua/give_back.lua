@@ -8,8 +8,8 @@ for _ = 1, 100 do
   if left <= tonumber(down) or size >= 1048576 then break end
   left = left - 1
   if call('GETBIT', acked, left) == 1 then
-    call('LPOP', list)
     call('SETBIT', acked, left, 0)
+    call('LPOP', list)
   else
     n, size = n + 1, size + #call('LMOVE', list, queue, 'LEFT', 'RIGHT')
   end

@@ -3,7 +3,8 @@
 local function call(...)
   local r = redis.pcall(...)
   if type(r) == 'table' and r.err then
-    local command, key = ...
+    local command, key, other = ...
+    if command == 'LMOVE' or command == 'RENAME' then key = key .. ' ' .. other end
     error(r.err .. ' (' .. command .. ' ' .. (key or '') .. ')', 0)
   end
   return r
