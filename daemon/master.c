@@ -273,9 +273,9 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
 
 int master_run(struct master *m)
 {
-    log_info("started", "instance=%s workers=%zu concurrency=%d queues=%zu redis=%s",
+    log_info("started", "instance=%s workers=%zu concurrency=%d queues=%zu redis=%s stacks='%s'",
              m->conf->instance, m->nworkers, m->conf->concurrency, m->nqueues,
-             redis_address(m->redis));
+             redis_address(m->redis), worker_stack_guard());
     (void)ev_run(m->loop, 0);
     log_info("stopped", "exit=%d", m->exit_code);
     return m->exit_code;

@@ -14,6 +14,7 @@
 #include "worker/handler/handler.h"
 #include "worker/runtime/loop.h"
 #include "worker/runtime/run.h"
+#include "worker/runtime/stack.h"
 #include "worker/runtime/task.h"
 
 struct hook { /* what a queue's handler has here */
@@ -176,6 +177,11 @@ uint64_t worker_progress(const struct worker *w)
 }
 
 /* ---- the thread ---- */
+
+const char *worker_stack_guard(void)
+{
+    return stack_guard_name();
+}
 
 static int run_init_hooks(struct worker *w)
 {

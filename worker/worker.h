@@ -32,6 +32,9 @@ void worker_cancel(struct worker *w);
 void worker_poke(struct worker *w);
 uint64_t worker_progress(const struct worker *w);
 
+/* How the stacks of jobs are guarded on this system, for the log. Any thread. */
+const char *worker_stack_guard(void);
+
 /* Takes: cancels what still runs, ends the loop, joins the thread. NULL is fine; returns NULL. */
 struct worker *worker_free(struct worker *w);
 
