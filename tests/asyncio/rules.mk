@@ -1,7 +1,7 @@
 # The conformance suite, and the tests of the stack switch on other machines.
 CONFORMANCE_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/asyncio/conf*.c)))
 CONFORMANCE_JOBS ?= 2
-CHECKS += conformance coro-aarch64
+CHECKS += conformance documents coro-aarch64
 
 $(BUILD)/conformance: $(CONFORMANCE_OBJ) $(LIB)
 	$(call say,LD,$@)
@@ -9,6 +9,19 @@ $(BUILD)/conformance: $(CONFORMANCE_OBJ) $(LIB)
 
 conformance: $(BUILD)/conformance ## the order of events against the traces of CPython's asyncio
 	@python3 tests/asyncio/check.py --jobs $(CONFORMANCE_JOBS) --runner $(BUILD)/conformance $$($(BUILD)/conformance --list)
+
+# A tutorial's examples as a program. On a busy machine one that fails is tried again with longer sleeps.
+DOCUMENTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/asyncio/doc_*.c)))
+DOCUMENT_LIB := $(addprefix $(BUILD)/tests/asyncio/,conf.o doc.o)
+
+$(DOCUMENTS): $(BUILD)/%: $(BUILD)/%.o $(DOCUMENT_LIB) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $< $(DOCUMENT_LIB) $(LIB) $(LDFLAGS) $(LIBS)
+
+documents: $(DOCUMENTS) ## the examples of five asyncio tutorials, in C
+	@failed=0; for p in $(DOCUMENTS); do \
+	  if $$p >$$p.log 2>&1 || CONF_UNIT_MS=100 $$p >$$p.log 2>&1; then echo "ok $${p##*/}"; \
+	  else echo "not ok $${p##*/}"; cat $$p.log; failed=1; fi; done; exit $$failed
 
 # The switch of another ABI: a static program without libev and cmocka, run by qemu-user.
 CROSS ?= aarch64-linux-gnu-gcc
@@ -30,4 +43,4 @@ coro-native: $(LIB)
 	$(Q)$(CC) $(FLAGS) -frounding-math -o $(BUILD)/coro-native-test tests/asyncio/coro_plain.c $(LIB) $(LDFLAGS) $(LIBS)
 	@$(BUILD)/coro-native-test
 
-.PHONY: conformance coro-aarch64 coro-native
+.PHONY: conformance documents coro-aarch64 coro-native
