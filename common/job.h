@@ -34,23 +34,20 @@ struct job {
     struct batch *batch;
     const char *birth;             /* borrowed from the batch: the id's front */
     const struct conf_queue *conf; /* borrowed */
-    _Atomic int64_t
-        *start_until;   /* borrowed: CLOCK_BOOTTIME ms after which it must not be started */
+    /* Borrowed: CLOCK_BOOTTIME ms after which it must not be started. */
+    _Atomic int64_t *start_until;
     atomic_bool cancel; /* the master asks the worker to end it */
     bool large;         /* over max_payload: len tells how large, payload is empty */
     bool running;       /* handed to a worker, not back yet */
-    bool settling;      /* its own settle is on the way */
-    bool tried;         /* ... or was, and the answer was lost */
+    bool tried;         /* its settle was sent before, and the answer was lost */
     enum job_outcome outcome;
     uint32_t attempt; /* from 1 */
     uint32_t strikes;
     unsigned worker;  /* where it runs */
     int64_t first_ms; /* wall clock: the first claim */
     char *reason;     /* malloc'd sentence, or NULL */
-    char *
-        record; /* the head of its dead letter, made once so that a repeat writes the same member */
+    char *record;     /* the head of its dead letter, made once: a repeat writes the same member */
     struct job *next; /* in a list of the thread that holds it */
-    struct job *prev;
     size_t len;
     char payload[]; /* len bytes and a NUL, except where large */
 };

@@ -262,12 +262,12 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
     m->life = LIFE_RUNNING;
     dispatch_open(m);
     start_timers(m);
+    life_open(m); /* first of all: a TERM during the start ends it in order */
     m->supervisor = supervisor_new(m);
     if (!m->supervisor)
         (void)err_set(e, -ENOMEM, "no memory for the supervisor");
     if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e) < 0 || open_queues(m, e) < 0)
         return master_free(m);
-    life_open(m);
     return m;
 }
 

@@ -36,7 +36,7 @@ static void a_new_job_waits_for_its_first_attempt(void **state)
     assert_int_equal(j->outcome, JOB_NONE);
     assert_int_equal(j->attempt, 1);
     assert_int_equal(j->strikes, 0);
-    assert_false(j->running || j->settling || j->tried || atomic_load(&j->cancel));
+    assert_false(j->running || j->tried || atomic_load(&j->cancel));
     assert_null(j->reason);
     assert_null(j->record);
     assert_null(j->next);
