@@ -6,9 +6,10 @@
 #include "tests/asyncio/conf.h"
 
 static const struct scenario *const lists[] = {
-    callback_scenarios, cancel_scenarios, coro_scenarios, executor_scenarios, future_scenarios,
-    gather_scenarios,   limit_scenarios,  loop_scenarios, many_scenarios,     run_scenarios,
-    scope_scenarios,    sync_scenarios,   task_scenarios, thread_scenarios,   wait_scenarios};
+    callback_scenarios, cancel_scenarios,   coro_scenarios,   executor_scenarios, future_scenarios,
+    gather_scenarios,   http_scenarios,     io_scenarios,     limit_scenarios,    loop_scenarios,
+    many_scenarios,     redis_scenarios,    run_scenarios,    scope_scenarios,    sync_scenarios,
+    task_scenarios,     teardown_scenarios, thread_scenarios, wait_scenarios};
 
 static const struct scenario *find(const char *id)
 {
