@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "worker/runtime/task.h"
+
 void condition_init(struct condition *c, struct lock *l)
 {
     *c = (struct condition){.lock = l};
@@ -28,8 +30,13 @@ int condition_wait(struct condition *c, struct err *e)
     bool woken;
     if (!c->lock->locked)
         return err_set(e, ERROR_RUNTIME, "cannot wait on un-acquired lock");
+    if (!task_current())
+        return error_set(e, ERROR_NO_TASK); /* the lock is not given up: it could not be awaited */
     (void)lock_release(c->lock, NULL);
-    return take_again(c, waiters_wait(&c->waiters, &woken, e), e);
+    int r = take_again(c, waiters_wait(&c->waiters, &woken, e), e);
+    if (r < 0 && woken)
+        (void)waiters_wake(&c->waiters); /* its notify is for the next, or nobody would wake */
+    return r;
 }
 
 int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg, struct err *e)

@@ -18,8 +18,9 @@ struct executor {
     pthread_cond_t more;  /* a job, or the end */
     pthread_cond_t gone;  /* a thread has ended */
     struct executor_work *first, **last;
+    struct executor_work *at_end; /* run by the last thread, behind all jobs */
     unsigned refs, max, threads;
-    unsigned idle; /* threads that wait and that no job was meant for yet */
+    unsigned queued, waiting; /* jobs in the row; threads in cond_wait, also those woken already */
     bool shut;
 };
 
@@ -58,7 +59,7 @@ static void unlock_or_free(struct executor *x)
     (void)pthread_mutex_unlock(&x->lock);
     if (!last)
         return;
-    assert(!x->first);
+    assert(!x->first && !x->at_end);
     (void)pthread_mutex_destroy(&x->lock);
     (void)pthread_cond_destroy(&x->more);
     (void)pthread_cond_destroy(&x->gone);
@@ -90,13 +91,25 @@ void executor_shutdown(struct executor *x, bool wait)
 
 static struct executor_work *next_work(struct executor *x)
 {
-    if (!x->first && !x->shut)
-        x->idle++;
+    x->waiting++;
     while (!x->first && !x->shut)
         (void)pthread_cond_wait(&x->more, &x->lock);
+    x->waiting--;
     struct executor_work *w = x->first;
-    if (w && !(x->first = w->next))
+    if (!w)
+        return NULL;
+    x->queued--;
+    if (!(x->first = w->next))
         x->last = &x->first;
+    return w;
+}
+
+/* The last thread to leave, which is still counted: who submits at_end meanwhile relies on it. */
+static struct executor_work *next_at_end(struct executor *x)
+{
+    struct executor_work *w = x->threads == 1 ? x->at_end : NULL;
+    if (w)
+        x->at_end = w->next;
     return w;
 }
 
@@ -105,7 +118,7 @@ static void *pool_main(void *arg)
     struct executor *x = arg;
     thread_enter(&on_pool);
     (void)pthread_mutex_lock(&x->lock);
-    for (struct executor_work *w; (w = next_work(x));) {
+    for (struct executor_work *w; (w = next_work(x)) || (w = next_at_end(x));) {
         (void)pthread_mutex_unlock(&x->lock);
         w->run(w);
         (void)pthread_mutex_lock(&x->lock);
@@ -129,11 +142,11 @@ static int start_thread(struct executor *x)
     return -r;
 }
 
-/* Under the lock: a thread will come to what is in the row. */
+/* Under the lock: a thread will come to one more in the row. A busy thread may take what another
+ * was woken for; that one waits on and still counts. */
 static int provide_thread(struct executor *x)
 {
-    if (x->idle) {
-        x->idle--;
+    if (x->queued < x->waiting) {
         (void)pthread_cond_signal(&x->more);
         return 0;
     }
@@ -149,9 +162,25 @@ int executor_submit(struct executor *x, struct executor_work *w, struct err *e)
         w->next = NULL;
         *x->last = w;
         x->last = &w->next;
+        x->queued++;
     }
     (void)pthread_mutex_unlock(&x->lock);
     if (r == ERROR_RUNTIME)
         return err_set(e, r, "cannot schedule new futures after shutdown");
     return r < 0 ? err_set(e, r, "no thread can be started: %s", strerror(-r)) : 0;
+}
+
+void executor_end(struct executor *x, struct executor_work *w)
+{
+    (void)pthread_mutex_lock(&x->lock);
+    x->shut = true;
+    (void)pthread_cond_broadcast(&x->more);
+    bool over = x->threads == 0;
+    if (!over) {
+        w->next = x->at_end;
+        x->at_end = w;
+    }
+    (void)pthread_mutex_unlock(&x->lock);
+    if (over)
+        w->run(w);
 }

@@ -30,12 +30,15 @@ void executor_shutdown(struct executor *x, bool wait);
  * new futures after shutdown"), ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg);
 
-/* Awaits fn(arg) on the default executor, in a copy of this task's context. */
+/* Awaits fn(arg) on the default executor, in a copy of this task's context. Errors: fn's, those of
+ * run_in_executor; ERROR_NO_TASK and -ECANCELED (fn may still run then, and use arg). */
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e);
 
-/* Shares x: it is the loop's default executor from here. 0; ERROR_CLOSED, -ENOMEM. */
+/* Shares x: it is the loop's default executor from here. 0; ERROR_CLOSED, -ENOMEM,
+ * ERROR_EXECUTOR_SHUTDOWN (after loop_shutdown_default_executor). */
 int loop_set_default_executor(struct loop *l, struct executor *x);
-/* Awaits until the default executor has run what it was given and its threads have ended. */
+/* Awaits until the default executor has run what it was given and its threads have ended.
+ * -ECANCELED: blocks the loop until then. ERROR_CLOSED, ERROR_NO_TASK, -ENOMEM. */
 int loop_shutdown_default_executor(struct loop *l, struct err *e);
 
 #endif

@@ -13,5 +13,8 @@ struct executor_work { /* embedded in what it belongs to; the executor's from su
 
 /* 0; ERROR_RUNTIME after a shutdown; -EAGAIN: not one thread can be started. Any thread. */
 int executor_submit(struct executor *x, struct executor_work *w, struct err *e);
+/* Shuts x down without waiting; w runs behind all jobs, on the last thread to leave: on the calling
+ * one where none is left. Borrows x. Any thread. */
+void executor_end(struct executor *x, struct executor_work *w);
 
 #endif

@@ -189,6 +189,8 @@ int loop_set_default_executor(struct loop *l, struct executor *x)
     struct desk *d = loop_is_closed(l) ? NULL : desk_of(l);
     if (!d)
         return loop_is_closed(l) ? ERROR_CLOSED : -ENOMEM;
+    if (d->shut) /* whoever shuts it down still awaits its threads */
+        return ERROR_EXECUTOR_SHUTDOWN;
     executor_unref(d->standard);
     d->standard = executor_ref(x);
     return 0;
@@ -234,30 +236,48 @@ static int executor_for(struct desk *d, struct executor **x)
     return 0;
 }
 
+/* A call that no executor has yet, and its future. NULL: no memory. */
+static struct call *call_prepare(struct desk *d, executor_fn fn, void *arg)
+{
+    struct future *f = loop_create_future(d->loop);
+    struct call *c = f ? call_new(d, fn, arg) : NULL;
+    if (c && future_add_done_callback(f, on_cancelled, c) == 0) {
+        c->future = f;
+        return c;
+    }
+    if (c)
+        call_free(c);
+    future_unref(f);
+    return NULL;
+}
+
+/* The executor did not take it. */
+static void call_withdraw(struct call *c)
+{
+    struct future *f = c->future;
+    (void)future_remove_done_callback(f, on_cancelled, c);
+    call_free(c);
+    future_unref(f);
+}
+
 /* Takes the context. */
 static struct future *submit(struct executor *x, executor_fn fn, void *arg, struct context *context)
 {
     struct loop *l = loop_running();
     struct desk *d = l ? desk_of(l) : NULL;
     int r = d ? executor_for(d, &x) : l ? -ENOMEM : ERROR_NO_LOOP;
-    struct future *f = r == 0 ? loop_create_future(l) : NULL;
-    struct call *c = f ? call_new(d, fn, arg) : NULL;
+    struct call *c = r == 0 ? call_prepare(d, fn, arg) : NULL;
     if (!c) {
         context_unref(context);
-        future_unref(f);
         return fail(r < 0 ? r : -ENOMEM);
     }
     c->context = context;
-    c->future = future_ref(f);
-    r = future_add_done_callback(f, on_cancelled, c);
-    if (r == 0 && (r = executor_submit(x, &c->work, NULL)) < 0)
-        (void)future_remove_done_callback(f, on_cancelled, c);
+    struct future *f = future_ref(c->future);
+    r = executor_submit(x, &c->work, NULL);
     if (r == 0)
         return f;
-    c->future = NULL;
     future_unref(f);
-    future_unref(f);
-    call_free(c);
+    call_withdraw(c);
     return fail(r);
 }
 
@@ -268,66 +288,38 @@ struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
 
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e)
 {
+    if (loop_running() && !task_current()) /* before fn has begun with what is the caller's */
+        return error_set(e, ERROR_NO_TASK);
     struct future *f = submit(NULL, fn, arg, context_copy());
     if (!f)
         return error_set(e, -errno);
-    int r = future_await(f, ret_result, e);
-    future_unref(f);
-    return r;
+    future_unref(f); /* the call has one; on this stack it would be lost when the loop is closed */
+    return future_await(f, ret_result, e);
 }
 
-/* ---- shutting the default executor down: a thread waits for its threads ---- */
-
-struct farewell {
-    struct loop_item item;
-    struct loop *loop;
-    struct executor *executor;
-    struct future *future;
-};
-
-static void *say_farewell(void *arg)
+static int nothing(void *arg, void **ret_result, struct err *e)
 {
-    struct farewell *w = arg;
-    executor_shutdown(w->executor, true);
-    (void)loop_post(w->loop, &w->item); /* who awaits keeps the loop open */
-    return NULL;
+    (void)arg, (void)ret_result, (void)e;
+    return 0;
 }
-
-static void all_gone(struct loop_item *i)
-{
-    struct farewell *w = CONTAINER_OF(i, struct farewell, item);
-    if (!future_done(w->future))
-        (void)future_set_result(w->future, NULL);
-    future_unref(w->future);
-    free(w);
-}
-
-static const struct loop_item_ops farewell_ops = {all_gone, all_gone};
 
 int loop_shutdown_default_executor(struct loop *l, struct err *e)
 {
+    if (loop_is_closed(l) || !task_current())
+        return error_set(e, loop_is_closed(l) ? ERROR_CLOSED : ERROR_NO_TASK);
     struct desk *d = desk_of(l);
     if (!d)
         return error_set(e, -ENOMEM);
     d->shut = true;
     if (!d->standard)
         return 0;
-    struct farewell *w = calloc(1, sizeof *w);
-    struct future *f = w ? loop_create_future(l) : NULL;
-    pthread_t thread;
-    if (f)
-        *w = (struct farewell){.item = {.ops = &farewell_ops},
-                               .loop = l,
-                               .executor = d->standard,
-                               .future = future_ref(f)};
-    if (!f || pthread_create(&thread, NULL, say_farewell, w)) {
-        future_unref(f);
-        future_unref(f);
-        free(w);
+    struct call *c = call_prepare(d, nothing, NULL);
+    if (!c)
         return error_set(e, -ENOMEM);
-    }
+    struct future *f = c->future; /* borrowed, as in to_thread */
+    executor_end(d->standard, &c->work);
     int r = future_await(f, NULL, e);
-    (void)pthread_join(thread, NULL); /* cancelled: blocks until they have ended, as asyncio does */
-    future_unref(f);
+    /* The last thread is leaving. Cancelled: blocks until all jobs have ended, as asyncio does. */
+    executor_shutdown(d->standard, true);
     return r;
 }
