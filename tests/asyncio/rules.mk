@@ -11,12 +11,13 @@ conformance: $(BUILD)/conformance ## the order of events against the traces of C
 	@python3 tests/asyncio/check.py --jobs $(CONFORMANCE_JOBS) --runner $(BUILD)/conformance $$($(BUILD)/conformance --list)
 
 # A tutorial's examples as a program. On a busy machine one that fails is tried again with longer sleeps.
-DOCUMENTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/asyncio/doc_*.c)))
+DOCUMENTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/asyncio/doc_[0-9][0-9][0-9].c)))
 DOCUMENT_LIB := $(addprefix $(BUILD)/tests/asyncio/,conf.o doc.o)
+$(BUILD)/tests/asyncio/doc_001: $(BUILD)/tests/asyncio/doc_001_requests.o
 
 $(DOCUMENTS): $(BUILD)/%: $(BUILD)/%.o $(DOCUMENT_LIB) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(FLAGS) -o $@ $< $(DOCUMENT_LIB) $(LIB) $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(FLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LDFLAGS) $(LIBS)
 
 documents: $(DOCUMENTS) ## the examples of five asyncio tutorials, in C
 	@failed=0; for p in $(DOCUMENTS); do \
