@@ -101,23 +101,40 @@ static void ten_thousand_jobs_of_a_second_take_less_than_three(void **state)
     assert_string_equal(left_over(s), "");
 }
 
-/* Were the jobs dealt in turn, one of two workers would get all the long ones, more than it has
- * slots for. */
+static unsigned threads_that_woke(struct scene *s, const struct daemon_thread *before, unsigned n,
+                                  int64_t often)
+{
+    struct daemon_thread now[64];
+    unsigned woke = 0, m = daemon_threads(s->daemon, now, 64);
+    for (unsigned i = 0; i < m; i++)
+        for (unsigned k = 0; k < n; k++)
+            woke += now[i].tid == before[k].tid && now[i].switches - before[k].switches >= often;
+    return woke;
+}
+
+/* A long job, then a short one, again and again. Dealt in turn one worker would get all the long
+ * ones, and the other would sleep while they end one after the other. */
 static void a_job_goes_to_the_worker_that_has_least_to_do(void **state)
 {
     struct scene *s = *state;
+    struct daemon_thread before[64];
+    scene_start(s, "workers = 2; concurrency = 50; " ONE("sleep", ""));
     for (unsigned i = 0; i < 10; i++) {
-        char payload[32];
-        (void)snprintf(payload, sizeof payload, "600.%06u", i);
+        char payload[32], done[48];
+        (void)snprintf(payload, sizeof payload, "%u.%02u", 3 * SLOWNESS, i * 5);
         push(s, "queue", payload);
-        (void)snprintf(payload, sizeof payload, "0.01%06u", i);
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "", 0).total == 2 * i + 1);
+        (void)snprintf(payload, sizeof payload, "0.00%u", i);
+        (void)snprintf(done, sizeof done, "Done %s", payload);
         push(s, "queue", payload);
+        scene_await(s, LIMIT_MS, daemon_printed(s->daemon, done) == 1);
+        scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == i + 1); /* its slot is free again */
     }
-    scene_start(s, "workers = 2; concurrency = 5; " ONE("sleep", ""));
-    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 10).distinct == 10);
-    assert_int_equal(claimed(s, "queue") <= 10, 1);
-    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
-    assert_int_equal(ask_int(s, "LLEN queue") + (int)stat_of(s, "queue", "done"), 20);
+    unsigned n = daemon_threads(s->daemon, before, 64);
+    scene_check(s, printed(s, "Done", "", 0).total == 10); /* the short ones */
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 20);
+    assert_int_equal(threads_that_woke(s, before, n, 3), 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
 static void four_workers_run_as_many_jobs_as_they_have_slots(void **state)

@@ -273,6 +273,7 @@ static void a_right_that_is_missing_at_the_start_is_78_and_named(void **state)
     scene_launch(s, ONE("null", ""));
     assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 78);
     assert_int_equal(daemon_logged(s->daemon, "lmove") + daemon_logged(s->daemon, "LMOVE") > 0, 1);
+    assert_string_equal(left_over(s), "");
 }
 
 static void a_database_number_is_kept(void **state)

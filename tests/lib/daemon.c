@@ -345,3 +345,22 @@ struct daemon_usage daemon_usage(const struct daemon *d)
     u.fds = entries_of(d->pid, "fd", NULL, NULL);
     return u;
 }
+
+unsigned daemon_threads(const struct daemon *d, struct daemon_thread *ret_threads, unsigned max)
+{
+    char path[64];
+    unsigned n = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task", d->pid);
+    DIR *dir = opendir(path);
+    for (struct dirent *e; dir && n < max && (e = readdir(dir));) {
+        int tid = atoi(e->d_name);
+        if (tid <= 0 || tid == d->pid)
+            continue;
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%d/status", d->pid, tid);
+        ret_threads[n].tid = tid;
+        ret_threads[n++].switches = field_of(path, "voluntary_ctxt_switches:");
+    }
+    if (dir)
+        closedir(dir);
+    return n;
+}
