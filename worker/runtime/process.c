@@ -1,0 +1,282 @@
+#include "worker/runtime/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/callout.h"
+#include "worker/runtime/internal.h"
+#include "worker/runtime/io.h"
+#include "worker/runtime/watch_fd.h"
+
+#define STATUS_UNKNOWN 255
+
+struct process {
+    struct loop *loop; /* shared */
+    struct nursery *nursery;
+    pid_t pid;
+    int pidfd, pipes[3]; /* this program's ends; -1: none */
+    int status;
+    bool reaped;
+    struct process *next; /* in the nursery, once its owner has freed it */
+};
+
+struct nursery { /* a part of the loop: killed children that have not ended yet */
+    struct loop_part part;
+    struct process *first;
+};
+
+/* True once it has ended; block: waits for that. */
+static bool reap(struct process *p, bool block)
+{
+    siginfo_t i = {.si_pid = 0};
+    if (p->reaped)
+        return true;
+    int r;
+    do {
+        r = waitid(P_PIDFD, (id_t)p->pidfd, &i, WEXITED | (block ? 0 : WNOHANG));
+    } while (r < 0 && errno == EINTR);
+    if (r == 0 && i.si_pid == 0)
+        return false;
+    if (r < 0) /* this program ignores SIGCHLD: nobody knows */
+        i = (siginfo_t){.si_code = CLD_EXITED, .si_status = STATUS_UNKNOWN};
+    p->status = i.si_code == CLD_EXITED ? i.si_status : -i.si_status;
+    p->reaped = true;
+    return true;
+}
+
+static void discard(struct process *p)
+{
+    for (int n = 0; n < 3; n++)
+        io_close(p->loop, p->pipes[n]);
+    io_close(p->loop, p->pidfd);
+    loop_unref(p->loop);
+    free(p);
+}
+
+static void sweep(struct nursery *n)
+{
+    for (struct process **at = &n->first, *p = *at; p; p = *at) {
+        if (reap(p, false)) {
+            *at = p->next;
+            discard(p);
+        } else {
+            at = &p->next;
+        }
+    }
+}
+
+static void on_orphan_end(void *nursery)
+{
+    sweep(nursery);
+}
+
+static int end_nursery(struct loop_part *part, struct err *e)
+{
+    struct nursery *n = CONTAINER_OF(part, struct nursery, part);
+    int r = 0;
+    for (sweep(n); n->first && r == 0; sweep(n)) /* killed: as long as the kernel needs */
+        r = task_sleep(1);
+    return r < 0 ? error_set(e, r) : 0;
+}
+
+static void close_nursery(struct loop_part *part)
+{
+    struct nursery *n = CONTAINER_OF(part, struct nursery, part);
+    while (n->first) {
+        struct process *p = n->first;
+        n->first = p->next;
+        (void)reap(p, true);
+        discard(p);
+    }
+    free(n);
+}
+
+static struct nursery *nursery_of(struct loop *l)
+{
+    struct loop_part *part = l->parts;
+    while (part && part->close != close_nursery)
+        part = part->next;
+    if (part)
+        return CONTAINER_OF(part, struct nursery, part);
+    struct nursery *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->part = (struct loop_part){.shutdown = end_nursery, .close = close_nursery};
+    loop_add_part(l, &n->part);
+    return n;
+}
+
+struct spawning {
+    struct process *process;
+    const char *const *argv, *const *envp;
+    int theirs[3]; /* the child's ends; -1: none */
+    int code;
+};
+
+static int set_attributes(posix_spawnattr_t *a)
+{
+    sigset_t none, pipe;
+    (void)sigemptyset(&none);
+    (void)sigemptyset(&pipe);
+    (void)sigaddset(&pipe, SIGPIPE);
+    int r = posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if (r == 0)
+        r = posix_spawnattr_setsigmask(a, &none);
+    return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
+}
+
+static int set_actions(posix_spawn_file_actions_t *f, const int theirs[3])
+{
+    int r = 0;
+    for (int n = 0; n < 3 && r == 0; n++)
+        if (theirs[n] >= 0)
+            r = posix_spawn_file_actions_adddup2(f, theirs[n], n);
+    return r;
+}
+
+static void spawn_now(void *arg)
+{
+    struct spawning *s = arg;
+    char *const *argv = (char *const *)(void *)s->argv;
+    char *const *envp = s->envp ? (char *const *)(void *)s->envp : environ;
+    posix_spawn_file_actions_t f;
+    posix_spawnattr_t a;
+    (void)posix_spawn_file_actions_init(&f); /* glibc's two _init cannot fail */
+    (void)posix_spawnattr_init(&a);
+    int r = set_attributes(&a);
+    if (r == 0)
+        r = set_actions(&f, s->theirs);
+    if (r == 0)
+        r = posix_spawnp(&s->process->pid, argv[0], &f, &a, argv, envp);
+    s->code = -r;
+    (void)posix_spawnattr_destroy(&a);
+    (void)posix_spawn_file_actions_destroy(&f);
+}
+
+static int open_pipes(struct spawning *s, unsigned pipes)
+{
+    for (int n = 0; n < 3; n++) {
+        int ends[2];
+        if (!(pipes & 1u << n))
+            continue;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+            return -errno;
+        s->theirs[n] = ends[n == 0 ? 0 : 1];
+        s->process->pipes[n] = ends[n == 0 ? 1 : 0];
+        if (fcntl(s->process->pipes[n], F_SETFL, O_NONBLOCK) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+/* Nobody else reaps it, so its number stays its own until the pidfd is there. */
+static int start(struct spawning *s, unsigned pipes)
+{
+    struct process *p = s->process;
+    s->code = open_pipes(s, pipes);
+    if (s->code == 0)
+        callout(spawn_now, s);
+    for (int n = 0; n < 3; n++)
+        if (s->theirs[n] >= 0)
+            (void)close(s->theirs[n]);
+    if (s->code < 0)
+        return s->code;
+    p->pidfd = pidfd_open(p->pid, 0);
+    if (p->pidfd >= 0)
+        return 0;
+    int code = -errno;
+    (void)kill(p->pid, SIGKILL);
+    (void)waitpid(p->pid, NULL, 0);
+    return code;
+}
+
+static struct process *process_new(struct loop *l)
+{
+    struct nursery *n = nursery_of(l);
+    struct process *p = n ? malloc(sizeof *p) : NULL;
+    if (p)
+        *p =
+            (struct process){.loop = loop_ref(l), .nursery = n, .pidfd = -1, .pipes = {-1, -1, -1}};
+    return p;
+}
+
+struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
+                              struct err *e)
+{
+    struct loop *l = loop_running();
+    struct spawning s = {.argv = argv, .envp = envp, .theirs = {-1, -1, -1}};
+    s.process = l ? process_new(l) : NULL;
+    int r = s.process ? start(&s, pipes) : l ? -ENOMEM : ERROR_NO_LOOP;
+    if (r == 0)
+        return s.process;
+    if (s.process)
+        discard(s.process);
+    if (l)
+        (void)err_set(e, r, "cannot start '%s': %s", argv[0], error_sentence(r));
+    else
+        (void)error_set(e, r);
+    errno = -r;
+    return NULL;
+}
+
+struct process *process_free(struct process *p)
+{
+    int saved = errno;
+    if (!p)
+        return NULL;
+    (void)process_signal(p, SIGKILL);
+    if (loop_is_closed(p->loop))
+        (void)reap(p, true); /* no loop is left that could be kept */
+    if (reap(p, false) || loop_is_closed(p->loop)) {
+        discard(p);
+    } else {
+        p->next = p->nursery->first;
+        p->nursery->first = p;
+        /* without memory for it, the next one's end or the loop's comes by */
+        (void)loop_add_reader(p->loop, p->pidfd, on_orphan_end, p->nursery, NULL);
+    }
+    errno = saved;
+    return NULL;
+}
+
+pid_t process_pid(const struct process *p)
+{
+    return p->pid;
+}
+
+int process_take_pipe(struct process *p, int number)
+{
+    int fd = p->pipes[number];
+    p->pipes[number] = -1;
+    return fd;
+}
+
+int process_signal(struct process *p, int signal)
+{
+    int saved = errno;
+    int r = p->reaped ? -ESRCH : 0;
+    if (r == 0 && pidfd_send_signal(p->pidfd, signal, NULL, 0) < 0)
+        r = -errno;
+    errno = saved;
+    return r;
+}
+
+int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e)
+{
+    int saved = errno;
+    int r = 0;
+    while (r == 0 && !reap(p, false))
+        r = io_wait_readable(p->pidfd, deadline_ms, e);
+    if (r == 0)
+        *ret_status = p->status;
+    else if (r == -ECANCELED || r == -ETIMEDOUT)
+        (void)process_signal(p, SIGKILL);
+    errno = saved;
+    return r;
+}

@@ -1,0 +1,42 @@
+/* process.h - a child process, its pipes and its end. Runs on: the loop's thread. Errors: negative
+ * codes and *e. Source: CPython 3.11 asyncio.create_subprocess_exec; man 3 posix_spawn, man 2
+ * pidfd_open.
+ *
+ * Started by posix_spawn and waited for by its pidfd alone: other children of this program are
+ * never reaped. No child outlives its owner: process_free kills, and the loop reaps without
+ * waiting; its end (run_teardown, loop_close) waits for those that are left. */
+#ifndef RUNTIME_PROCESS_H
+#define RUNTIME_PROCESS_H
+
+#include <sys/types.h>
+
+#include "worker/runtime/loop.h"
+
+struct process;
+
+#define PROCESS_STDIN 1u /* a pipe instead of this program's own descriptor */
+#define PROCESS_STDOUT 2u
+#define PROCESS_STDERR 4u
+
+/* Gives; argv[0] is looked for in PATH; envp NULL: this program's. No signal is blocked in it, and
+ * SIGPIPE is the default. Never awaits. NULL with errno set and *e: ERROR_NO_LOOP, what posix_spawn
+ * failed with, -EMFILE ... */
+struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
+                              struct err *e);
+/* Takes: closes the pipes that were not taken, kills it where it still runs. NULL is fine; returns
+ * NULL. Never awaits. On the loop it was made on. */
+struct process *process_free(struct process *p);
+pid_t process_pid(const struct process *p);
+
+/* Gives this end of its descriptor 0, 1 or 2, non-blocking; -1: no pipe, or taken already. */
+int process_take_pipe(struct process *p, int number);
+
+/* 0; -ESRCH: it has been waited for. */
+int process_signal(struct process *p, int signal);
+
+/* Awaits its end: 0 and its exit status, or -(the signal that killed it), in *ret_status; again and
+ * again the same; 255 where SIGCHLD is ignored. One task at a time. -ETIMEDOUT and -ECANCELED: it
+ * was killed (process_free or another wait reaps). */
+int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e);
+
+#endif
