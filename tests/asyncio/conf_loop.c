@@ -1,5 +1,8 @@
 /* conf_loop.c - scenarios of the area "loop". */
+#include <errno.h>
+
 #include "tests/asyncio/conf.h"
+#include "worker/runtime/executor.h"
 
 static void print(void *text)
 {
@@ -79,7 +82,61 @@ static void loop_stopped_before_complete(void)
     loop_free(l);
 }
 
+/* -- loop-closed-errors -- */
+
+static int say_ok(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)e;
+    *ret_result = BOX("ok");
+    return 0;
+}
+
+static void must_not_run(void *arg)
+{
+    (void)arg;
+    out("a callback ran");
+}
+
+static int must_not_run_there(void *arg, void **ret_result, struct err *e)
+{
+    (void)ret_result, (void)e;
+    must_not_run(arg);
+    return 0;
+}
+
+static void say_code(const char *what, int code)
+{
+    struct err why;
+    (void)error_set(&why, code);
+    out("%s %s", what, code ? show(&why) : "worked");
+}
+
+static void say_pointer(const char *what, const void *p)
+{
+    say_code(what, p ? 0 : -errno);
+}
+
+static void loop_closed_errors(void)
+{
+    struct loop *l = need(loop_new(0));
+    void *v;
+    must(loop_run_coroutine(l, say_ok, NULL, &v, NULL));
+    out("before: %s", TEXT(v));
+    must(loop_close(l, NULL));
+    must(loop_close(l, NULL));
+    out("is_closed: %s is_running: %s", yes(loop_is_closed(l)), yes(loop_is_running(l)));
+    say_code("run_until_complete", loop_run_coroutine(l, must_not_run_there, NULL, NULL, NULL));
+    say_code("run_forever", loop_run_forever(l, NULL));
+    say_pointer("call_soon", loop_call_soon(l, must_not_run, NULL));
+    say_pointer("call_later", loop_call_later(l, 0, must_not_run, NULL));
+    say_code("call_soon_threadsafe", loop_call_soon_threadsafe(l, must_not_run, NULL));
+    say_pointer("create_task", loop_create_task(l, must_not_run_there, NULL, NULL));
+    say_pointer("run_in_executor", loop_run_in_executor(l, NULL, must_not_run_there, NULL));
+    (void)loop_free(l);
+}
+
 const struct scenario loop_scenarios[] = {
+    {"loop-closed-errors", loop_closed_errors},
     {"loop-run-forever-stop", loop_run_forever_stop},
     {"loop-stopped-before-complete", loop_stopped_before_complete},
     {NULL, NULL},

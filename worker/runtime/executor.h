@@ -29,6 +29,8 @@ void executor_shutdown(struct executor *x, bool wait);
  * ERROR_EXECUTOR_SHUTDOWN (the default one was shut down), ERROR_RUNTIME (x was: "cannot schedule
  * new futures after shutdown"), ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg);
+/* The same for a loop that need not run yet. */
+struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg);
 
 /* Awaits fn(arg) on the default executor, in a copy of this task's context. Errors: fn's, those of
  * run_in_executor; ERROR_NO_TASK and -ECANCELED (fn may still run then, and use arg). */

@@ -261,11 +261,13 @@ static void call_withdraw(struct call *c)
 }
 
 /* Takes the context. */
-static struct future *submit(struct executor *x, executor_fn fn, void *arg, struct context *context)
+static struct future *submit(struct loop *l, struct executor *x, executor_fn fn, void *arg,
+                             struct context *context)
 {
-    struct loop *l = loop_running();
-    struct desk *d = l ? desk_of(l) : NULL;
-    int r = d ? executor_for(d, &x) : l ? -ENOMEM : ERROR_NO_LOOP;
+    int r = !l ? ERROR_NO_LOOP : loop_is_closed(l) ? ERROR_CLOSED : 0;
+    struct desk *d = r == 0 ? desk_of(l) : NULL;
+    if (r == 0)
+        r = d ? executor_for(d, &x) : -ENOMEM;
     struct call *c = r == 0 ? call_prepare(d, fn, arg) : NULL;
     if (!c) {
         context_unref(context);
@@ -283,14 +285,19 @@ static struct future *submit(struct executor *x, executor_fn fn, void *arg, stru
 
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
 {
-    return submit(x, fn, arg, NULL);
+    return submit(loop_running(), x, fn, arg, NULL);
+}
+
+struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg)
+{
+    return submit(l, x, fn, arg, NULL);
 }
 
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e)
 {
     if (loop_running() && !task_current()) /* before fn has begun with what is the caller's */
         return error_set(e, ERROR_NO_TASK);
-    struct future *f = submit(NULL, fn, arg, context_copy());
+    struct future *f = submit(loop_running(), NULL, fn, arg, context_copy());
     if (!f)
         return error_set(e, -errno);
     future_unref(f); /* the call has one; on this stack it would be lost when the loop is closed */
