@@ -10,7 +10,8 @@ typedef void (*callout_fn)(void *arg);
 
 void callout(callout_fn fn, void *arg);
 
-/* Called by the runtime on a loop's thread: `switcher` runs fn(arg) on that thread's stack. NULL: none. */
+/* Called by the runtime on a loop's thread: `switcher` runs fn(arg) on that thread's own stack.
+ * NULL: none. */
 void callout_install(void (*switcher)(callout_fn fn, void *arg));
 
 #endif

@@ -1,5 +1,6 @@
-/* clock.h - the clocks. Runs on: any thread. Never awaits. Units in the names; deadlines, not durations,
- * are handed on. Monotonic time does not count a suspend; boot time does, and leases are held by it. */
+/* clock.h - the clocks. Runs on: any thread. Never awaits. Units are in the names; deadlines, not
+ * durations, are handed on. Monotonic time does not count a suspend; boot time does, and leases are
+ * held by it. */
 #ifndef COMMON_CLOCK_H
 #define COMMON_CLOCK_H
 

@@ -12,7 +12,8 @@ struct err {
     char text[ERR_TEXT_MAX]; /* one sentence without a line end, cut when longer */
 };
 
-/* Fills *e (NULL is fine) and returns `code`, so that `return err_set(e, -EINVAL, ...)` reads well. */
+/* Fills *e (NULL is fine) and returns `code`, so that `return err_set(e, -EINVAL, ...)` reads well.
+ */
 int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "what: " in front of the sentence in *e; returns the code in it. */

@@ -1,6 +1,6 @@
 /* thread.h - says which thread a function runs on, to the reader and to clang's -Wthread-safety.
  * Runs on: any thread. A thread names itself once (thread_enter); RUNS_ON(on_master) on a prototype
- * lets the compiler reject a call from elsewhere; callbacks, which escape the compiler, assert it. */
+ * lets the compiler reject a call from elsewhere; callbacks, which escape it, assert it. */
 #ifndef COMMON_THREAD_H
 #define COMMON_THREAD_H
 
