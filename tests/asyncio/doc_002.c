@@ -324,10 +324,11 @@ static void coroutines_there(void)
 }
 
 /* Master and worker: this thread looks for jobs, the other one runs them. No Redis client: a list
- * stands for the queue; 0 is a look that finds it empty, after which the master sleeps. */
+ * stands for the queue; at a 0 it is empty until the job before is done, and the master sleeps
+ * after each look. */
 static void master_and_worker(void)
 {
-    static const int queue[] = {2, 0, 0, 0, 5, 0, 1, 0, 0, 1};
+    static const int queue[] = {2, 0, 5, 1, 0, 1};
     struct cfuture *jobs[COUNT(queue)];
     size_t count = 0;
     struct threaded t = begin_thread();
@@ -335,7 +336,8 @@ static void master_and_worker(void)
         if (queue[i])
             jobs[count++] = submit(&t, queue[i]);
         else
-            block(1);
+            while (!cfuture_done(jobs[count - 1]))
+                block(0.25);
     for (size_t i = 0; i < count; i++)
         wait_and_drop(jobs[i]);
     end_thread(&t);
