@@ -58,11 +58,11 @@ static void register_is_refused_for_what_was_fenced(void **state)
 static void an_owner_of_a_newer_version_is_another(void **state)
 {
     struct scripts *s = *state;
-    DO(s, "SET owner 2");
-    RUN(s, "register", OWNER_KEYS, "e.1|1|host 42|i", "[other 2 ]");
+    DO(s, "SET|owner|2 e.1 1 host");
+    RUN(s, "register", OWNER_KEYS, "e.1|1|host 42|i", "[other 2 e.1 1 host ]");
     RUN(s, "beat", OWNER_KEYS, "e.1|i", "0");
     RUN(s, "release", "owner owners popped", "e.1|i", "0");
-    LEFT(s, "owner=\"2\"");
+    LEFT(s, "owner=\"2 e.1 1 host\"");
 }
 
 static void beat_confirms_its_owner_and_moves_its_score(void **state)
@@ -172,10 +172,10 @@ static void fence_removes_a_member_without_an_owner(void **state)
 static void fence_leaves_a_newer_version_alone(void **state)
 {
     struct scripts *s = *state;
-    DO(s, "SET owner 2");
+    DO(s, "SET|owner|2 e.1 1 host");
     DO(s, "ZADD owners 5 i");
     RUN(s, "fence", OWNER_KEYS, "i|5", "");
-    LEFT(s, "owner=\"2\" owners=(i)");
+    LEFT(s, "owner=\"2 e.1 1 host\" owners=(i)");
 }
 
 static void a_fenced_owner_can_neither_beat_nor_renew(void **state)
