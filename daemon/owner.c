@@ -256,7 +256,7 @@ void owner_kick(struct queue *q)
 {
     char host[HOST_NAME_MAX + 1] = "?", who[HOST_NAME_MAX + 16];
     struct owner *o = &q->owner;
-    if (o->asking || owner_current(q) || q->releasing || q->released ||
+    if (o->asking || owner_current(q) || !q->probed || q->releasing || q->released ||
         q->master->life == LIFE_ENDED || !redis_link_up(q->master->control))
         return;
     struct asked *a = ask_about(q);

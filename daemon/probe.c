@@ -49,11 +49,12 @@ static void on_scripts(struct redis_link *link, const struct redis_reply *r, voi
     q->probed = r != NULL; /* cut: asked again on the next connection */
     if (!r)
         return;
-    if (is_refusal(
-            r)) /* a script's first command is UNLINK: a refusal that names nothing is its own */
+    /* A script's first command is UNLINK: a refusal that names nothing is its own. */
+    if (is_refusal(r))
         refuse(q, strstr(r->str, "can't run") ? "UNLINK" : r->str);
     else if (r->type == REDIS_STRING && r->len)
         refuse(q, r->str);
+    owner_kick(q); /* only now: who is refused leaves nothing in Redis */
 }
 
 void probe_rights(struct queue *q)
@@ -74,5 +75,8 @@ void probe_rights(struct queue *q)
                                 q->key.batches, q->key.stats,  q->key.dead};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         redis_arg_text(c, keys[i]);
-    (void)redis_send(control, c, 0, on_scripts, q);
+    if (redis_send(control, c, 0, on_scripts, q) == 0)
+        return;
+    q->probed = true; /* no memory to ask: refusals are logged where they come */
+    owner_kick(q);
 }
