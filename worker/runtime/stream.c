@@ -168,7 +168,7 @@ static int gather_until(struct stream *s, const char *end, size_t *ret_len, int6
 int stream_read_until(struct stream *s, const char *end, const char **ret_data, size_t *ret_len,
                       int64_t deadline_ms, struct err *e)
 {
-    size_t len;
+    size_t len = 0;
     int r = begin_reading(s, e);
     if (r < 0)
         return r;
