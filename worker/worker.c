@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,6 +209,9 @@ static void *worker_main(void *arg)
 {
     struct worker *w = arg;
     struct err e = {0};
+    char name[16];
+    (void)snprintf(name, sizeof name, "worker %u", w->index);
+    (void)pthread_setname_np(pthread_self(), name); /* as top -H and gdb show it */
     thread_enter(&on_worker);
     int r = run_init_hooks(w);
     (void)sem_post(&w->up);
