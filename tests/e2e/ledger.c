@@ -86,6 +86,19 @@ struct tally printed(struct scene *s, const char *verb, const char *prefix, unsi
     return c.t;
 }
 
+/* Of one look at the output: a job has printed the one before the other. */
+unsigned running(struct scene *s)
+{
+    const char *text = daemon_out(s->daemon, NULL), *rest = text;
+    unsigned n = 0;
+    size_t len;
+    while (next_line(&rest, "Waiting", &len))
+        n++;
+    while (next_line(&text, "Done", &len))
+        n--;
+    return n;
+}
+
 unsigned printed_order(struct scene *s, const char *verb, const char *prefix, unsigned *ret_numbers,
                        unsigned max)
 {

@@ -116,7 +116,8 @@ struct tally {
     unsigned distinct, total, most; /* total: everything, also what is none of them */
 };
 struct tally printed(struct scene *s, const char *verb, const char *prefix,
-                     unsigned n); /* lines `<verb> <payload>` */
+                     unsigned n);  /* lines `<verb> <payload>` */
+unsigned running(struct scene *s); /* how many print `Waiting` and not yet `Done` */
 /* The numbers in the order of the lines; returns how many (at most max). */
 unsigned printed_order(struct scene *s, const char *verb, const char *prefix, unsigned *ret_numbers,
                        unsigned max);

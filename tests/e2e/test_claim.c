@@ -1,13 +1,6 @@
 /* What is claimed, in which order, and never more than there are slots for. */
 #include "tests/e2e/scene.h"
 
-static unsigned running(struct scene *s)
-{
-    unsigned done =
-        printed(s, "Done", "", 0).total; /* read first: a job in between counts as running */
-    return printed(s, "Waiting", "", 0).total - done;
-}
-
 static void no_more_is_claimed_than_workers_times_concurrency(void **state)
 {
     struct scene *s = *state;
@@ -101,11 +94,11 @@ static void ten_thousand_jobs_of_a_second_take_less_than_three(void **state)
     assert_string_equal(left_over(s), "");
 }
 
-static unsigned threads_that_woke(struct scene *s, const struct daemon_thread *before, unsigned n,
+static unsigned workers_that_woke(struct scene *s, const struct daemon_thread *before, unsigned n,
                                   int64_t often)
 {
     struct daemon_thread now[64];
-    unsigned woke = 0, m = daemon_threads(s->daemon, now, 64);
+    unsigned woke = 0, m = daemon_workers(s->daemon, now, 64);
     for (unsigned i = 0; i < m; i++)
         for (unsigned k = 0; k < n; k++)
             woke += now[i].tid == before[k].tid && now[i].switches - before[k].switches >= often;
@@ -130,10 +123,10 @@ static void a_job_goes_to_the_worker_that_has_least_to_do(void **state)
         scene_await(s, LIMIT_MS, daemon_printed(s->daemon, done) == 1);
         scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == i + 1); /* its slot is free again */
     }
-    unsigned n = daemon_threads(s->daemon, before, 64);
+    unsigned n = daemon_workers(s->daemon, before, 64);
     scene_check(s, printed(s, "Done", "", 0).total == 10); /* the short ones */
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 20);
-    assert_int_equal(threads_that_woke(s, before, n, 3), 2);
+    assert_int_equal(workers_that_woke(s, before, n, 3), 2);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 

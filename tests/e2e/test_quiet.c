@@ -26,7 +26,7 @@ static void ten_seconds_of_nothing(void **state)
 
 static void four_workers_wake_no_more_often(void **state)
 {
-    an_idle_daemon_sleeps(*state, "workers = 4; " ONE("sleep", ""), 5000);
+    an_idle_daemon_sleeps(*state, "workers = 4; " ONE("sleep", ""), 3000);
 }
 
 static void jobs_that_sleep_cost_nothing(void **state)

@@ -22,7 +22,7 @@ static void assert_calm_for(struct scene *s, int64_t ms)
 
 static void assert_calm(struct scene *s)
 {
-    assert_calm_for(s, scene_long() ? 10000 : 1500);
+    assert_calm_for(s, scene_long() ? 10000 : 1000);
 }
 
 static void run_one(struct scene *s, const char *queue, const char *payload)

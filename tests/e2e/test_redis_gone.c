@@ -191,7 +191,7 @@ static void paused_by_client_pause(void **state)
 static void every_link_killed_again_and_again(void **state)
 {
     struct scene *s = *state;
-    const unsigned times = scene_long() ? 400 : 60;
+    const unsigned times = scene_long() ? 400 : 40;
     drain_begin(s, 60 * times, 20);
     for (unsigned i = 0; i < times; i++) {
         drain_reach(s, 20 * i);
@@ -209,7 +209,7 @@ static void stopped_beside_a_cut_nothing_is_left_behind(void **state)
     char *text = scene_conf(s, ONE("sleep", ""));
     daemon_configure(s->daemon, text);
     free(text);
-    for (unsigned life = 0; life < (scene_long() ? 400 : 40); life++) {
+    for (unsigned life = 0; life < (scene_long() ? 400 : 30); life++) {
         push_numbers(s, "queue", "0.00", life, 1);
         scene_again(s);
         scene_await(s, LIMIT_MS, printed(s, "Done", "0.00", life + 1).distinct == life + 1);

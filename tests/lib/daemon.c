@@ -346,7 +346,17 @@ struct daemon_usage daemon_usage(const struct daemon *d)
     return u;
 }
 
-unsigned daemon_threads(const struct daemon *d, struct daemon_thread *ret_threads, unsigned max)
+static bool is_named(const char *path, const char *prefix)
+{
+    char line[64] = "";
+    FILE *f = fopen(path, "re");
+    bool is = f && fgets(line, sizeof line, f) && strncmp(line, prefix, strlen(prefix)) == 0;
+    if (f)
+        fclose(f);
+    return is;
+}
+
+unsigned daemon_workers(const struct daemon *d, struct daemon_thread *ret_threads, unsigned max)
 {
     char path[64];
     unsigned n = 0;
@@ -354,7 +364,8 @@ unsigned daemon_threads(const struct daemon *d, struct daemon_thread *ret_thread
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && n < max && (e = readdir(dir));) {
         int tid = atoi(e->d_name);
-        if (tid <= 0 || tid == d->pid)
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%d/comm", d->pid, tid);
+        if (tid <= 0 || !is_named(path, "worker "))
             continue;
         (void)snprintf(path, sizeof path, "/proc/%d/task/%d/status", d->pid, tid);
         ret_threads[n].tid = tid;

@@ -53,12 +53,11 @@ struct daemon_usage {
 };
 struct daemon_usage daemon_usage(const struct daemon *d);
 
-/* Its threads but the first, which is the master, with how often each went to sleep; returns how
- * many. */
+/* Its workers' threads, with how often each went to sleep; returns how many. */
 struct daemon_thread {
     int tid;
     int64_t switches;
 };
-unsigned daemon_threads(const struct daemon *d, struct daemon_thread *ret_threads, unsigned max);
+unsigned daemon_workers(const struct daemon *d, struct daemon_thread *ret_threads, unsigned max);
 
 #endif
