@@ -1,6 +1,7 @@
 #include "common/job.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,8 @@ struct job *job_new(const struct conf_queue *conf, const void *payload, size_t l
     j->magic = JOB_MAGIC;
     j->conf = conf;
     j->attempt = 1;
+    j->delay_ms = -1;
+    j->evidence.exit_code = -1;
     j->large = !payload;
     j->len = len;
     if (kept)
@@ -32,8 +35,36 @@ struct job *job_free(struct job *j)
     j->magic = 0;
     free(j->reason);
     free(j->record);
+    free(j->evidence.output);
     free(j);
     return NULL;
+}
+
+bool job_cancel(struct job *j, enum job_cancel why)
+{
+    static const unsigned char weight[] = {[CANCEL_NONE] = 0,
+                                           [CANCEL_SHUTDOWN] = 1,
+                                           [CANCEL_TIMEOUT] = 1,
+                                           [CANCEL_OPERATOR] = 2,
+                                           [CANCEL_LOST] = 3};
+    enum job_cancel before = atomic_load(&j->cancel);
+    while (weight[before] < weight[why])
+        if (atomic_compare_exchange_weak(&j->cancel, &before, why))
+            return true;
+    return false;
+}
+
+int job_output(struct job *j, const void *bytes, size_t len)
+{
+    size_t limit = (size_t)j->conf->output_limit, kept = len < limit ? len : limit;
+    char *copy = malloc(kept ? kept : 1);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, (const char *)bytes + len - kept, kept);
+    free(j->evidence.output);
+    j->evidence.output = copy;
+    j->evidence.output_len = kept;
+    return 0;
 }
 
 /* By hand: it runs on a task's small stack, where printf has no room. */

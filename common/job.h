@@ -21,10 +21,32 @@ struct batch; /* daemon/batch.h; a worker only carries it */
 enum job_outcome {
     JOB_NONE, /* not ended: waiting or running */
     JOB_DONE,
+    JOB_RETRY,     /* this try failed; `reason` says why, `delay_ms` may say when the next is due */
     JOB_DEAD,      /* can never be run; `reason` says why */
-    JOB_CANCELLED, /* its task was cancelled from outside: nothing is settled, it is given back */
+    JOB_CANCELLED, /* its task was cancelled: `cancel` says what that means */
     JOB_LATE,      /* not started: its lease was over when the worker came to it */
     JOB_AGAIN,     /* not started, or to be run again: no memory, descriptor or process for it */
+};
+
+/* Why a job is cancelled. A later reason takes the place of an earlier one above it in the list;
+ * shutdown and timeout stand beside each other, the first one stays. */
+enum job_cancel {
+    CANCEL_NONE,
+    CANCEL_SHUTDOWN, /* given back: no try was made */
+    CANCEL_TIMEOUT,  /* a failed try */
+    CANCEL_OPERATOR, /* dead, with the reason `cancelled` */
+    CANCEL_LOST,     /* its epoch was fenced: nothing is settled */
+};
+
+struct carrier; /* worker/worker.c */
+
+/* What a handler knows of a try that failed, for the dead letter. */
+struct job_evidence {
+    int exit_code; /* of a process; -1: none */
+    int signal;    /* that ended it; 0: none */
+    int status;    /* of an HTTP response; 0: none */
+    char *output;  /* malloc'd: the last bytes of it, see job_output; NULL: none */
+    size_t output_len;
 };
 
 struct job {
@@ -36,18 +58,23 @@ struct job {
     const struct conf_queue *conf; /* borrowed */
     /* Borrowed: CLOCK_BOOTTIME ms after which it must not be started. */
     _Atomic int64_t *start_until;
-    atomic_bool cancel; /* the master asks the worker to end it */
-    bool large;         /* over max_payload: len tells how large, payload is empty */
-    bool running;       /* handed to a worker, not back yet */
-    bool tried;         /* its settle was sent before, and the answer was lost */
+    _Atomic(enum job_cancel) cancel;
+    atomic_int away;         /* the worker's: may a message name it (worker.c) */
+    struct carrier *carrier; /* the worker's, while it is there */
+    bool large;              /* over max_payload: len tells how large, payload is empty */
+    bool running;            /* handed to a worker, not back yet */
+    bool tried;              /* its settle was sent before, and the answer was lost */
     enum job_outcome outcome;
     uint32_t attempt; /* from 1 */
     uint32_t strikes;
     unsigned worker;  /* where it runs */
     int64_t first_ms; /* wall clock: the first claim */
+    int64_t delay_ms; /* of JOB_RETRY, from the handler: until the next try; -1: by backoff */
+    struct job_evidence evidence;
     char *reason;     /* malloc'd sentence, or NULL */
     char *record;     /* the head of its dead letter, made once: a repeat writes the same member */
     struct job *next; /* in a list of the thread that holds it */
+    struct job *prev; /* likewise, where the list has a way back */
     size_t len;
     char payload[]; /* len bytes and a NUL, except where large */
 };
@@ -55,6 +82,14 @@ struct job {
 /* Gives; NULL on no memory. Copies the payload (NULL: large). Borrows batch, birth and conf. */
 struct job *job_new(const struct conf_queue *conf, const void *payload, size_t len);
 struct job *job_free(struct job *j); /* takes; NULL is fine; returns NULL */
+
+/* Asks for its end, for this reason. False: it was asked for already, for one that counts more or
+ * as much. Any thread. */
+bool job_cancel(struct job *j, enum job_cancel why);
+
+/* Evidence: copies the last conf->output_limit bytes of its output, in the place of what was there.
+ * 0 or -ENOMEM: then nothing has changed. */
+int job_output(struct job *j, const void *bytes, size_t len);
 
 /* Writes the id into out; returns out. */
 const char *job_id(const struct job *j, char out[JOB_ID_MAX]);

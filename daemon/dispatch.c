@@ -13,14 +13,9 @@
 
 void dispatch_read(struct job *j)
 {
-    if (j->large) {
-        j->outcome = JOB_DEAD;
-        if (asprintf(&j->reason, "too large: %zu bytes, max_payload is %lld", j->len,
-                     (long long)j->conf->max_payload) < 0)
-            j->reason = NULL;
-        settle_ended(j);
-        return;
-    }
+    if (j->large)
+        return outcome_condemn(j, "too large: %zu bytes, max_payload is %lld", j->len,
+                               (long long)j->conf->max_payload);
     job_list_push(&j->batch->queue->waiting, j);
 }
 
@@ -54,15 +49,6 @@ static bool hand_over(struct master *m, struct job *j)
     return false;
 }
 
-static void put_in_front(struct job_list *l, struct job *j)
-{
-    j->next = l->head;
-    l->head = j;
-    if (l->tail == &l->head)
-        l->tail = &j->next;
-    l->n++;
-}
-
 void dispatch_pump(struct queue *q)
 {
     struct master *m = q->master;
@@ -72,9 +58,31 @@ void dispatch_pump(struct queue *q)
         return master_beat_within(m, 0); /* replies may have waited for longer than the lease */
     for (struct job *j; (j = job_list_pop(&q->waiting));)
         if (!hand_over(m, j)) {
-            put_in_front(&q->waiting, j);
+            job_list_unpop(&q->waiting, j);
             return master_short(m);
         }
+}
+
+static void cancel_running(struct job *j, enum job_cancel why)
+{
+    if (job_cancel(j, why))
+        worker_cancel(j->batch->queue->master->workers[j->worker], j);
+}
+
+bool dispatch_cancel_job(struct job *j, enum job_cancel why)
+{
+    struct queue *q = j->batch->queue;
+    if (j->running) {
+        cancel_running(j, why);
+        return true;
+    }
+    if (j->outcome != JOB_NONE)
+        return false;
+    if (why == CANCEL_OPERATOR && job_cancel(j, why)) {
+        job_list_remove(&q->waiting, j);
+        outcome_condemn(j, "cancelled");
+    }
+    return true;
 }
 
 /* What has not begun leaves memory, what runs is cancelled; how much runs. */
@@ -85,7 +93,7 @@ static uint32_t abandon_jobs(struct batch *b)
         struct job *j = b->job[i];
         if (j && j->running) {
             running++;
-            atomic_store(&j->cancel, true);
+            cancel_running(j, CANCEL_LOST);
         } else if (j && j->outcome == JOB_NONE) {
             queue_free_job(j);
         }
@@ -106,8 +114,6 @@ void dispatch_abandon(struct queue *q)
         b->gone = true;
         settle_dirty(b); /* forgotten once nothing of it is left */
     }
-    for (size_t i = 0; i < m->nworkers; i++)
-        worker_cancel(m->workers[i]);
 }
 
 /* It was not settled: it runs again, unless that is another's business now or it was cancelled. */
@@ -116,7 +122,8 @@ static void not_ended(struct job *j)
     struct batch *b = j->batch;
     struct queue *q = b->queue;
     enum job_outcome why = j->outcome;
-    bool cancelled = atomic_exchange(&j->cancel, false) && why == JOB_CANCELLED;
+    bool cancelled =
+        atomic_exchange(&j->cancel, CANCEL_NONE) != CANCEL_NONE && why == JOB_CANCELLED;
     j->outcome = JOB_NONE;
     if (b->gone && (cancelled || b->epoch != q->epoch)) {
         queue_free_job(j);
@@ -125,7 +132,7 @@ static void not_ended(struct job *j)
     }
     if (cancelled)
         return; /* stays in its batch, not begun: it is given back */
-    put_in_front(&q->waiting, j);
+    job_list_unpop(&q->waiting, j);
     if (why != JOB_LATE)
         master_short(q->master);
     else
@@ -136,7 +143,7 @@ static void came_back(struct job *j)
 {
     assert(j->magic == JOB_MAGIC && j->running);
     count_running(j, -1);
-    if (j->outcome == JOB_DONE || j->outcome == JOB_DEAD)
+    if (outcome_decide(j))
         settle_ended(j);
     else
         not_ended(j);
@@ -182,7 +189,5 @@ void dispatch_cancel_all(struct master *m)
         for (struct batch *b = m->queues[i]->batches; b; b = b->next)
             for (uint32_t n = 0; n < b->read; n++)
                 if (b->job[n] && b->job[n]->running)
-                    atomic_store(&b->job[n]->cancel, true);
-    for (size_t i = 0; i < m->nworkers; i++)
-        worker_cancel(m->workers[i]);
+                    cancel_running(b->job[n], CANCEL_SHUTDOWN);
 }

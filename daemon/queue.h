@@ -8,7 +8,8 @@
  *   feed.c      reads what was found or taken
  *   claim.c     burst and pop: new jobs, never more than free slots
  *   dispatch.c  jobs to workers and back
- *   settle.c    done, dead: repeated until Redis has confirmed it
+ *   outcome.c   what became of a job: done, another try, dead
+ *   settle.c    ... told to Redis until Redis has confirmed it
  *   giveback.c  claimed and not begun: back to the list
  *
  * The state of a room is written by that room alone; the others read it. */
@@ -29,8 +30,8 @@
 
 struct master;
 
-struct job_list { /* linked by job->next */
-    struct job *head, **tail;
+struct job_list { /* linked by job->next and job->prev */
+    struct job *head, *last;
     uint32_t n;
 };
 
@@ -139,6 +140,8 @@ void queue_free_job(struct job *j);
 void job_list_init(struct job_list *l);
 void job_list_push(struct job_list *l, struct job *j);
 struct job *job_list_pop(struct job_list *l);
+void job_list_unpop(struct job_list *l, struct job *j); /* to the front */
+void job_list_remove(struct job_list *l, struct job *j);
 
 /* ---- owner.c ---- */
 
@@ -198,8 +201,18 @@ bool claim_out(const struct queue *q);
 void dispatch_pump(struct queue *q);
 /* Takes j, which was read into memory: to the waiting, or at once to the dead. */
 void dispatch_read(struct job *j);
+/* Cancels a job that runs or waits, whatever else there is. Shutdown and lost say what is to become
+ * of it (common/job.h); by an operator one that waits is dead at once. False: it has an outcome. */
+bool dispatch_cancel_job(struct job *j, enum job_cancel why) RUNS_ON(on_master);
 /* The epoch is lost: nothing of it starts, what runs is cancelled. */
 void dispatch_abandon(struct queue *q);
+
+/* ---- outcome.c ---- */
+
+/* What the worker said of j becomes what Redis is told; false: nothing is, it has not ended. */
+bool outcome_decide(struct job *j);
+/* j, which does not run, is dead, for this reason: to be settled. */
+void outcome_condemn(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- settle.c ---- */
 

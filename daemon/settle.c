@@ -152,6 +152,12 @@ void settle_ended(struct job *j)
     to_list(j);
 }
 
+/* Dead by an operator's will: counted apart. */
+static bool is_cancelled(const struct job *j)
+{
+    return atomic_load(&j->cancel) == CANCEL_OPERATOR;
+}
+
 static void drop(struct job *j)
 {
     struct batch *b = j->batch;
@@ -164,7 +170,10 @@ static void drop(struct job *j)
 static void free_settled(struct job *j)
 {
     struct master *m = j->batch->queue->master;
-    *(j->outcome == JOB_DONE ? &m->done : &m->dead) += 1;
+    uint64_t *count = j->outcome == JOB_DONE ? &m->done
+                      : is_cancelled(j)      ? &m->cancelled
+                                             : &m->dead;
+    *count += 1;
     drop(j);
 }
 
@@ -256,6 +265,7 @@ static int RUNS_ON(on_master) send_dead(struct batch *b)
     redis_arg_int(c, q->conf->dead_max);
     redis_arg_int(c, q->conf->dead_age_ms);
     redis_arg_text(c, j->large ? "1" : "0");
+    redis_arg_text(c, is_cancelled(j) ? "cancelled" : "dead");
     int r = send(call, c);
     free(record);
     if (r < 0) {
@@ -311,7 +321,7 @@ static void list_gone(struct settle_call *call)
             free_settled(j);
             continue;
         }
-        if (former)
+        if (former && atomic_load(&j->cancel) != CANCEL_LOST) /* else it was counted then */
             settle_lost(b->queue, 1);
         drop(j);
     }

@@ -30,6 +30,14 @@ struct post { /* a message without a payload; posted again only after it was run
     atomic_bool out;
 };
 
+/* job->away. Who finds AWAY may post the message that names the job, and finds its carrier there:
+ * a job that ends while the message is out goes back only behind it. */
+enum away {
+    NOT_AWAY, /* its outcome is on its way back, or it never left */
+    AWAY,
+    ASKED, /* the message is out */
+};
+
 struct worker {
     const struct conf *conf;
     unsigned index;
@@ -39,35 +47,18 @@ struct worker {
     bool started;
     sem_t up; /* init hooks have run, or failed */
     struct err failed;
-    struct hook *hooks;      /* by queue */
-    struct carrier *running; /* on the worker's thread */
-    struct post cancel, poke, stop;
+    struct hook *hooks; /* by queue */
+    struct post poke, stop;
     _Atomic uint64_t progress;
 };
 
 struct carrier { /* takes a job through the loop */
     struct loop_job task;
+    struct loop_item cancel;
     struct worker *worker;
     struct job *job;
-    struct carrier *next, **at; /* of the running */
+    bool ended; /* the message is still out */
 };
-
-static void link_in(struct carrier *c)
-{
-    struct worker *w = c->worker;
-    c->next = w->running;
-    c->at = &w->running;
-    if (c->next)
-        c->next->at = &c->next;
-    w->running = c;
-}
-
-static void link_out(struct carrier *c)
-{
-    *c->at = c->next;
-    if (c->next)
-        c->next->at = c->at;
-}
 
 /* Awaits what the handler awaits. */
 static int run_job(void *arg, void **ret_result, struct err *e)
@@ -80,27 +71,70 @@ static int run_job(void *arg, void **ret_result, struct err *e)
         j->outcome = JOB_LATE;
         return 0;
     }
-    if (atomic_load(&j->cancel))
+    if (atomic_load(&j->cancel) != CANCEL_NONE)
         return 0; /* JOB_CANCELLED, as it was set */
     struct err why = {0};
-    link_in(c);
     j->outcome = hook->handler->run(j, hook->state, &why);
-    link_out(c);
     if (why.code)
         j->reason = strdup(why.text); /* without memory for it: a dead letter without a reason */
     return 0;
+}
+
+static void hand_back(struct carrier *c)
+{
+    struct worker *w = c->worker;
+    struct job *j = c->job;
+    free(c);
+    mailbox_push(w->results, &j->mail);
 }
 
 static void job_ended(struct loop_job *task, int code, void *result, const struct err *e)
 {
     (void)result, (void)e;
     struct carrier *c = (struct carrier *)task; /* its first member */
-    struct worker *w = c->worker;
     struct job *j = c->job;
-    free(c);
     if (code)
         j->outcome = code == -ENOMEM ? JOB_AGAIN : JOB_CANCELLED;
-    mailbox_push(w->results, &j->mail);
+    c->ended = true;
+    if (atomic_exchange(&j->away, NOT_AWAY) != ASKED)
+        hand_back(c);
+}
+
+/* ---- one job is cancelled ---- */
+
+static struct carrier *named(struct loop_item *item)
+{
+    struct carrier *c = (struct carrier *)(void *)((char *)item - offsetof(struct carrier, cancel));
+    if (!c->ended)
+        atomic_store(&c->job->away, AWAY);
+    return c;
+}
+
+static void cancel_job(struct loop_item *item)
+{
+    struct carrier *c = named(item);
+    if (c->ended)
+        hand_back(c);
+    else if (c->task.task && !task_cancelling(c->task.task))
+        (void)task_cancel(c->task.task);
+}
+
+static void drop_cancel(struct loop_item *item)
+{
+    struct carrier *c = named(item);
+    if (c->ended)
+        hand_back(c);
+}
+
+static const struct loop_item_ops cancel_ops = {cancel_job, drop_cancel};
+
+void worker_cancel(struct worker *w, struct job *j)
+{
+    int away = AWAY;
+    if (!atomic_compare_exchange_strong(&j->away, &away, ASKED))
+        return; /* it is on its way back, or asked already */
+    int r = loop_post(w->loop, &j->carrier->cancel);
+    assert(r == 0); /* the loop is closed by worker_free */
 }
 
 int worker_submit(struct worker *w, struct job *j)
@@ -110,12 +144,16 @@ int worker_submit(struct worker *w, struct job *j)
         return -ENOMEM;
     *c = (struct carrier){
         .task = {.fn = run_job, .arg = c, .name = j->conf->name, .done = job_ended},
+        .cancel = {.ops = &cancel_ops},
         .worker = w,
         .job = j};
+    j->carrier = c;
     j->outcome = JOB_CANCELLED; /* unless it gets further */
+    atomic_store(&j->away, AWAY);
     int r = loop_submit(w->loop, &c->task);
     if (r < 0) {
         j->outcome = JOB_NONE;
+        atomic_store(&j->away, NOT_AWAY);
         free(c);
     }
     return r;
@@ -128,13 +166,6 @@ static struct worker *arrived(struct loop_item *item)
     struct post *p = (struct post *)item; /* its first member */
     atomic_store(&p->out, false);
     return p->worker;
-}
-
-static void cancel_marked(struct loop_item *item)
-{
-    for (struct carrier *c = arrived(item)->running; c; c = c->next)
-        if (atomic_load(&c->job->cancel) && c->task.task && !task_cancelling(c->task.task))
-            (void)task_cancel(c->task.task);
 }
 
 static void make_progress(struct loop_item *item)
@@ -152,7 +183,6 @@ static void dropped(struct loop_item *item)
     (void)arrived(item);
 }
 
-static const struct loop_item_ops cancel_ops = {cancel_marked, dropped};
 static const struct loop_item_ops poke_ops = {make_progress, dropped};
 static const struct loop_item_ops stop_ops = {stop_loop, dropped};
 
@@ -160,11 +190,6 @@ static void post(struct post *p)
 {
     if (!atomic_exchange(&p->out, true) && loop_post(p->worker->loop, &p->item) < 0)
         atomic_store(&p->out, false);
-}
-
-void worker_cancel(struct worker *w)
-{
-    post(&w->cancel);
 }
 
 void worker_poke(struct worker *w)
@@ -235,7 +260,6 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
     w->conf = conf;
     w->index = index;
     w->results = results;
-    w->cancel = (struct post){.item = {.ops = &cancel_ops}, .worker = w};
     w->poke = (struct post){.item = {.ops = &poke_ops}, .worker = w};
     w->stop = (struct post){.item = {.ops = &stop_ops}, .worker = w};
     (void)sem_init(&w->up, 0, 0);

@@ -1,5 +1,5 @@
 /* worker.h - one worker: a thread with its own coroutine event loop, one task a job.
- * Runs on: worker_new, _submit, _cancel_all, _stop and _free on the master; the rest on its own
+ * Runs on: worker_new, _submit, _cancel and _free on the master; the rest on its own
  * thread. Never awaits. Errors: negative errno. Ownership: a submitted job is the worker's until it
  * comes back by the results mailbox. */
 #ifndef WORKER_WORKER_H
@@ -25,8 +25,10 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
  * the caller's. */
 int worker_submit(struct worker *w, struct job *j);
 
-/* The jobs whose `cancel` flag is set are cancelled at their next step, and come back. */
-void worker_cancel(struct worker *w);
+/* The task of j, which was submitted here and has not come back, is cancelled at its next step, and
+ * j comes back; its reason (job_cancel) was set before. What ends by itself meanwhile comes back as
+ * it ended. A task is cancelled once: its cleaning up is not disturbed. */
+void worker_cancel(struct worker *w, struct job *j);
 
 /* A number that grows whenever the loop has gone round after worker_poke. */
 void worker_poke(struct worker *w);

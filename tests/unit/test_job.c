@@ -1,5 +1,6 @@
 /* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
 /* One job: what is copied, what is borrowed, its id. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +12,7 @@
 #include "common/job.h"
 #include "tests/lib/oom.h"
 
-static const struct conf_queue conf = {.name = (char *)"q"};
+static const struct conf_queue conf = {.name = (char *)"q", .output_limit = 4};
 
 static void a_new_job_copies_its_payload_and_ends_it_with_a_nul(void **state)
 {
@@ -36,7 +37,10 @@ static void a_new_job_waits_for_its_first_attempt(void **state)
     assert_int_equal(j->outcome, JOB_NONE);
     assert_int_equal(j->attempt, 1);
     assert_int_equal(j->strikes, 0);
-    assert_false(j->running || j->tried || atomic_load(&j->cancel));
+    assert_false(j->running || j->tried);
+    assert_int_equal(atomic_load(&j->cancel), CANCEL_NONE);
+    assert_int_equal(j->delay_ms, -1);
+    assert_int_equal(j->evidence.exit_code, -1);
     assert_null(j->reason);
     assert_null(j->record);
     assert_null(j->next);
@@ -81,6 +85,53 @@ static void freeing_takes_reason_and_record_along(void **state)
     j->record = strdup("id 1");
     assert_null(job_free(j));
     assert_null(job_free(NULL));
+}
+
+static void the_reason_that_counts_more_stays(void **state)
+{
+    (void)state;
+    static const struct {
+        enum job_cancel first, then, stays;
+    } rows[] = {
+        {CANCEL_SHUTDOWN, CANCEL_SHUTDOWN, CANCEL_SHUTDOWN},
+        {CANCEL_SHUTDOWN, CANCEL_TIMEOUT, CANCEL_SHUTDOWN},
+        {CANCEL_TIMEOUT, CANCEL_SHUTDOWN, CANCEL_TIMEOUT},
+        {CANCEL_SHUTDOWN, CANCEL_OPERATOR, CANCEL_OPERATOR},
+        {CANCEL_OPERATOR, CANCEL_TIMEOUT, CANCEL_OPERATOR},
+        {CANCEL_TIMEOUT, CANCEL_LOST, CANCEL_LOST},
+        {CANCEL_OPERATOR, CANCEL_LOST, CANCEL_LOST},
+        {CANCEL_LOST, CANCEL_OPERATOR, CANCEL_LOST},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct job *j = job_new(&conf, "", 0);
+        assert_non_null(j);
+        assert_true(job_cancel(j, rows[i].first));
+        assert_int_equal(job_cancel(j, rows[i].then),
+                         rows[i].then == rows[i].stays && rows[i].then != rows[i].first);
+        assert_int_equal(atomic_load(&j->cancel), rows[i].stays);
+        (void)job_free(j);
+    }
+}
+
+static void the_end_of_the_output_is_kept(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, "", 0);
+    assert_non_null(j);
+    assert_int_equal(job_output(j, "abc", 3), 0);
+    assert_int_equal(j->evidence.output_len, 3);
+    assert_memory_equal(j->evidence.output, "abc", 3);
+    oom_arm(1);
+    int r = job_output(j, "d", 1);
+    assert_true(oom_disarm());
+    assert_int_equal(r, -ENOMEM);
+    assert_memory_equal(j->evidence.output, "abc", 3);
+    assert_int_equal(job_output(j, "0123456789", 10), 0);
+    assert_int_equal(j->evidence.output_len, 4);
+    assert_memory_equal(j->evidence.output, "6789", 4);
+    assert_int_equal(job_output(j, "", 0), 0);
+    assert_int_equal(j->evidence.output_len, 0);
+    (void)job_free(j);
 }
 
 static void an_id_is_the_birth_and_the_index(void **state)
@@ -141,6 +192,8 @@ int main(void)
         cmocka_unit_test(a_large_job_keeps_the_length_alone),
         cmocka_unit_test(a_length_that_wraps_around_is_no_memory),
         cmocka_unit_test(freeing_takes_reason_and_record_along),
+        cmocka_unit_test(the_reason_that_counts_more_stays),
+        cmocka_unit_test(the_end_of_the_output_is_kept),
         cmocka_unit_test(an_id_is_the_birth_and_the_index),
         cmocka_unit_test(the_longest_id_fits),
         cmocka_unit_test(no_memory_is_told_by_null),

@@ -66,7 +66,7 @@ static void dead_writes_the_record_then_the_bit(void **state)
 {
     struct scripts *s = *state;
     have_a_batch(s);
-    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0", "1");
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|dead", "1");
     LEFT(s, "acked=<1,2> " BATCH " dead=(" RECORD ") stats={dead:1}");
     SAYS(s, "1", "ZCOUNT dead 1700000000000 +inf"); /* the time of death in milliseconds */
 }
@@ -75,17 +75,25 @@ static void a_dead_letter_is_written_once(void **state)
 {
     struct scripts *s = *state;
     have_a_batch(s);
-    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0", "1");
-    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0", "0");
-    RUN(s, "dead", DEAD, F "|1|other|100|3600000|0", "0"); /* was settled as done */
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|dead", "1");
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|dead", "0");
+    RUN(s, "dead", DEAD, F "|1|other|100|3600000|0|dead", "0"); /* was settled as done */
     LEFT(s, "acked=<1,2> " BATCH " dead=(" RECORD ") stats={dead:1}");
+}
+
+static void a_cancelled_job_is_counted_apart(void **state)
+{
+    struct scripts *s = *state;
+    have_a_batch(s);
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|cancelled", "1");
+    LEFT(s, "acked=<1,2> " BATCH " dead=(" RECORD ") stats={cancelled:1}");
 }
 
 static void dead_of_a_list_that_is_gone_cleans_up(void **state)
 {
     struct scripts *s = *state;
     have_no_list(s);
-    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0", "-1");
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|dead", "-1");
     LEFT(s, "batches={other:1}");
 }
 
@@ -94,8 +102,8 @@ static void dead_joins_the_payload_where_it_lies(void **state)
     struct scripts *s = *state;
     have_a_batch(s);
     DO(s, "EVAL|redis.call('LSET', 'b', -4, string.rep('x', 2000000))|0");
-    RUN(s, "dead", DEAD, F "|0|head0\n|100|3600000|1", "1");
-    RUN(s, "dead", DEAD, F "|3|head3\n|100|3600000|1", "1");
+    RUN(s, "dead", DEAD, F "|0|head0\n|100|3600000|1|dead", "1");
+    RUN(s, "dead", DEAD, F "|3|head3\n|100|3600000|1|dead", "1");
     LEFT(s, "acked=<0,1,3> b=[<2000000> a2 a1 a0] " ENTRY
             " dead=(head0\na0 <2000006>) stats={dead:2}");
 }
@@ -106,9 +114,9 @@ static void dead_letters_are_bounded_by_count_the_oldest_go(void **state)
     have_a_batch(s);
     DO(s, "EVAL|local t = redis.call('TIME')[1] * 1000 "
           "redis.call('ZADD', 'dead', t - 3000, 'r3', t - 2000, 'r2', t - 1000, 'r1')|0");
-    RUN(s, "dead", DEAD, F "|2|now|3|3600000|0", "1");
+    RUN(s, "dead", DEAD, F "|2|now|3|3600000|0|dead", "1");
     SAYS(s, "[r2 r1 now]", "ZRANGE dead 0 -1");
-    RUN(s, "dead", DEAD, F "|3|then|1|3600000|0", "1");
+    RUN(s, "dead", DEAD, F "|3|then|1|3600000|0|dead", "1");
     SAYS(s, "1", "ZCARD dead");
 }
 
@@ -119,7 +127,7 @@ static void dead_letters_are_bounded_by_age(void **state)
     DO(s, "EVAL|local t = redis.call('TIME')[1] * 1000 "
           "redis.call('ZADD', 'dead', t - 9000000, 'old', t - 3601000, 'just', t - 3000000, "
           "'young')|0");
-    RUN(s, "dead", DEAD, F "|2|now|100|3600000|0", "1");
+    RUN(s, "dead", DEAD, F "|2|now|100|3600000|0|dead", "1");
     SAYS(s, "[young now]", "ZRANGE dead 0 -1");
 }
 
@@ -280,7 +288,7 @@ static void a_full_redis_is_still_settled(void **state)
     have_a_batch(s);
     DO(s, "CONFIG SET maxmemory 1");
     RUN(s, "part", PART, F "|0", "1");
-    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0", "1");
+    RUN(s, "dead", DEAD, F "|2|" RECORD "|100|3600000|0|dead", "1");
     RUN(s, "give_back", GIVE, F "|3", "3");
     RUN(s, "whole", WHOLE, F "|3", "3");
     DO(s, "CONFIG SET maxmemory 0");
@@ -295,6 +303,7 @@ int main(void)
         TEST(part_takes_many_bits_at_a_time),
         TEST(dead_writes_the_record_then_the_bit),
         TEST(a_dead_letter_is_written_once),
+        TEST(a_cancelled_job_is_counted_apart),
         TEST(dead_of_a_list_that_is_gone_cleans_up),
         TEST(dead_joins_the_payload_where_it_lies),
         TEST(dead_letters_are_bounded_by_count_the_oldest_go),

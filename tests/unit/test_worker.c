@@ -221,8 +221,8 @@ static void a_job_that_runs_is_cancelled(void **state)
     struct desk *d = *state;
     struct job *j = submit(d, SLEEP, FOREVER);
     await_printed(d, "Waiting");
-    atomic_store(&j->cancel, true);
-    worker_cancel(d->worker);
+    assert_true(job_cancel(j, CANCEL_SHUTDOWN));
+    worker_cancel(d->worker, j);
     assert_ptr_equal(next_back(d), j);
     assert_int_equal(j->outcome, JOB_CANCELLED);
     assert_null(j->reason);
@@ -230,16 +230,13 @@ static void a_job_that_runs_is_cancelled(void **state)
     (void)job_free(j);
 }
 
-static void only_what_is_marked_is_cancelled(void **state)
+static void only_the_job_that_is_named_is_cancelled(void **state)
 {
     struct desk *d = *state;
     struct job *a = submit(d, SLEEP, FOREVER), *b = submit(d, SLEEP, "0.2");
     turn(d);
-    worker_cancel(d->worker);
-    turn(d);
-    atomic_store(&a->cancel, true);
-    worker_cancel(d->worker);
-    worker_cancel(d->worker);
+    worker_cancel(d->worker, a);
+    worker_cancel(d->worker, a);
     struct job *first = next_back(d), *second = next_back(d);
     assert_true((first == a && second == b) || (first == b && second == a));
     assert_int_equal(a->outcome, JOB_CANCELLED);
@@ -253,12 +250,63 @@ static void a_job_that_was_cancelled_before_is_not_started(void **state)
     struct desk *d = *state;
     struct job *j = a_job(d, SLEEP, "0");
     assert_non_null(j);
-    atomic_store(&j->cancel, true);
+    assert_true(job_cancel(j, CANCEL_SHUTDOWN));
     assert_int_equal(worker_submit(d->worker, j), 0);
     assert_ptr_equal(next_back(d), j);
     assert_int_equal(j->outcome, JOB_CANCELLED);
     assert_string_equal(printed(d), "");
     (void)job_free(j);
+}
+
+/* The message that names a job and the job's end meet in any order: each comes back once. */
+static void a_job_that_ends_beside_its_cancelling_comes_back_once(void **state)
+{
+    struct desk *d = *state;
+    enum { N = 5000 };
+    static int back[N];
+    int wrong = 0;
+    memset(back, 0, sizeof back);
+    for (uint32_t i = 0; i < N; i++) {
+        struct job *j = a_job(d, i % 2 ? NOTHING : SLEEP, i % 4 ? "0" : FOREVER);
+        assert_non_null(j);
+        j->index = i;
+        assert_int_equal(worker_submit(d->worker, j), 0);
+        if (i % 3 == 0)
+            turn(d);
+        (void)job_cancel(j, CANCEL_OPERATOR);
+        worker_cancel(d->worker, j);
+    }
+    for (int i = 0; i < N; i++) {
+        struct job *j = next_back(d);
+        assert_non_null(j);
+        back[j->index]++;
+        wrong += j->outcome != JOB_DONE && j->outcome != JOB_CANCELLED;
+        (void)job_free(j);
+    }
+    for (int i = 0; i < N; i++)
+        wrong += back[i] != 1;
+    assert_int_equal(wrong, 0);
+    assert_null(mailbox_take(&d->results));
+}
+
+/* A message that the worker's end finds unread takes its job along. */
+static void what_is_cancelled_at_the_end_comes_back_too(void **state)
+{
+    struct desk *d = *state;
+    enum { N = 200 };
+    int back = 0;
+    struct mail *next;
+    for (int i = 0; i < N; i++) {
+        struct job *j = submit(d, SLEEP, FOREVER);
+        (void)job_cancel(j, CANCEL_SHUTDOWN);
+        worker_cancel(d->worker, j);
+    }
+    d->worker = worker_free(d->worker);
+    for (struct mail *m = mailbox_take(&d->results); m; m = next, back++) {
+        next = m->next;
+        (void)job_free((struct job *)m);
+    }
+    assert_int_equal(back, N);
 }
 
 static void what_runs_at_the_end_comes_back_cancelled(void **state)
@@ -458,8 +506,10 @@ int main(void)
         TEST(jobs_sleep_beside_one_another),
         TEST(a_late_job_is_not_started),
         TEST(a_job_that_runs_is_cancelled),
-        TEST(only_what_is_marked_is_cancelled),
+        TEST(only_the_job_that_is_named_is_cancelled),
         TEST(a_job_that_was_cancelled_before_is_not_started),
+        TEST(a_job_that_ends_beside_its_cancelling_comes_back_once),
+        TEST(what_is_cancelled_at_the_end_comes_back_too),
         TEST(what_runs_at_the_end_comes_back_cancelled),
         TEST(many_jobs_come_back_each_once),
         TEST(many_workers_share_one_mailbox),

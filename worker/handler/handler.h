@@ -2,7 +2,8 @@
  * Runs on: the worker's loop thread. `run` is a coroutine: it may await and may spend minutes; init
  * and exit never await. Errors: init returns 0 or a negative errno with a sentence, and the daemon
  * does not start; run returns an outcome and, for every outcome but JOB_DONE, a sentence in *why.
- * Ownership: the job is borrowed for the time of the call. */
+ * With JOB_RETRY and JOB_DEAD it may leave evidence in the job (j->evidence, job_output), with
+ * JOB_RETRY also j->delay_ms. Ownership: the job is borrowed for the time of the call. */
 #ifndef WORKER_HANDLER_HANDLER_H
 #define WORKER_HANDLER_HANDLER_H
 
@@ -16,7 +17,8 @@ struct handler {
     /* Once a worker and queue, before its first job: *ret_state is handed to run and exit. NULL: no
      * state. */
     int (*init)(const struct conf_queue *queue, void **ret_state, struct err *e);
-    /* A cancelled await is passed on as JOB_CANCELLED. */
+    /* A cancelled await is passed on as JOB_CANCELLED, behind what is to be cleaned up, which may
+     * await: the task is cancelled once. */
     enum job_outcome (*run)(struct job *j, void *state, struct err *why);
     void (*exit)(void *state); /* after its last job. NULL: nothing to do */
 };
