@@ -73,10 +73,13 @@ static const struct conf_row queue[] = {
      conf_handler_types, NULL,
      "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
      "is done at once."},
-    {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LATER | CONF_LIVE, NULL, NULL,
-     "Share among the queues of one priority."},
-    {"priority", CONF_COUNT, QUEUE(priority), -1000, 1000, "0", CONF_LATER | CONF_LIVE, NULL, NULL,
-     "A queue with a higher one is served first."},
+    {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LIVE, NULL, NULL,
+     "Share among the queues of one priority: while all of them have jobs waiting, the jobs taken "
+     "of "
+     "each are as their weights."},
+    {"priority", CONF_COUNT, QUEUE(priority), -1000, 1000, "0", CONF_LIVE, NULL, NULL,
+     "A queue with a higher one is served first: a lower one gets the slots that no higher one has "
+     "a job for. What runs is not interrupted."},
     {"concurrency", CONF_COUNT, QUEUE(concurrency), 0, 1000000, "0", CONF_LIVE, NULL, NULL,
      "Jobs of this queue in flight in this instance. 0: no limit of its own."},
     {"timeout", CONF_SECONDS, QUEUE(timeout_ms), 0, YEAR, "300.0", CONF_LATER | CONF_LIVE, NULL,

@@ -1,5 +1,4 @@
-/* New jobs, never more than there are free slots. One claim of a queue is out at a time, over its
- * own link:
+/* New jobs, never more than there are free slots. One claim of a queue is out at a time:
  *
  *   burst  the list was not empty: claim(Q -> batch, n)
  *   pop    it was empty: BLMOVE Q popped, and behind it, in the same write,
@@ -7,7 +6,12 @@
  *
  * Only the script's answer counts: it may have moved another job than BLMOVE names. A claim that
  * was cut, given up or refused may have moved jobs all the same: the link number is raised, then a
- * comparison finds them (owner.c, recover.c). */
+ * comparison finds them (owner.c, recover.c).
+ *
+ * Once a turn the free slots are dealt out (share.h) to the queues that have something waiting, and
+ * pops are sent for those that are not known to. A pop holds no slot: what comes while none is free
+ * goes back, and is a burst's then. Each queue pops over a link of its own; more than MANY_QUEUES
+ * share a few links for their bursts, and tracking.c tells which list has something. */
 #include "daemon/queue.h"
 
 #include <stdlib.h>
@@ -16,54 +20,109 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/share.h"
 
 #define BURST_JOBS 1000
 #define BURST_BYTES (1 << 20)
 #define POP_SECONDS 5 /* or as many as there are links that may be blocked */
-#define PAUSE_LOOK_MS 500
+#define SHARED_LINKS 4
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
+
+struct claims {
+    struct queue **wanting; /* each once: what may be claimed or popped next turn */
+    struct share_want *want;
+    size_t n;
+    struct share_class *classes;
+    struct redis_link *shared[SHARED_LINKS]; /* of many queues */
+};
+
+static void on_refused(struct redis_link *link, const struct err *why, void *data)
+{
+    (void)link;
+    struct master *m = data;
+    if (!redis_ever_connected(m->redis))
+        master_refuse(m, 78, why->text);
+}
+
+/* The turn in which a link comes up ends with a deal, and a cut answers the claim that was out. */
+static void on_up(struct redis_link *link, void *data)
+{
+    (void)link, (void)data;
+}
+
+static const struct redis_events link_events = {.up = on_up, .refused = on_refused};
+
+struct claims *claims_new(struct master *m, size_t queues)
+{
+    struct claims *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->wanting = calloc(queues, sizeof(struct queue *));
+    c->want = calloc(queues, sizeof *c->want);
+    bool whole = c->wanting && c->want;
+    for (unsigned i = 0; whole && m->many && i < SHARED_LINKS; i++) {
+        char name[] = "claim-0";
+        name[sizeof name - 2] = (char)('0' + i);
+        c->shared[i] = redis_link_new(m->redis, name, &link_events, m);
+        whole = c->shared[i];
+    }
+    return whole ? c : claims_free(c);
+}
+
+struct claims *claims_free(struct claims *c)
+{
+    if (!c)
+        return NULL;
+    for (unsigned i = 0; i < SHARED_LINKS; i++)
+        (void)redis_link_free(c->shared[i]);
+    share_free(&c->classes);
+    free(c->wanting);
+    free(c->want);
+    free(c);
+    return NULL;
+}
 
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     thread_assert(&on_master);
-    (void)claim_kick(w->data);
+    claim_kick(w->data);
 }
-
-static void RUNS_ON(on_master) on_up(struct redis_link *link, void *data)
-{
-    (void)link;
-    (void)claim_kick(data);
-}
-
-static void on_refused(struct redis_link *link, const struct err *why, void *data)
-{
-    (void)link;
-    struct queue *q = data;
-    if (!redis_ever_connected(q->master->redis))
-        master_refuse(q->master, 78, why->text);
-}
-
-static const struct redis_events link_events = {.up = on_up, .refused = on_refused};
-
-static void on_pause_look(struct ev_loop *loop, ev_timer *w, int revents);
 
 int claim_open(struct queue *q)
 {
+    struct master *m = q->master;
     ev_timer_init(&q->claim.again, on_again, 0, 0);
-    ev_timer_init(&q->claim.pause_look, on_pause_look, 0, 0);
-    q->claim.again.data = q->claim.pause_look.data = q;
-    q->claim.depth = 1; /* not known yet: the first claim asks */
-    q->claim.link = redis_link_new(q->master->redis, q->conf->name, &link_events, q);
-    return q->claim.link ? 0 : -1;
+    q->claim.again.data = q;
+    q->claim.depth = BURST_JOBS; /* not known yet: the first claim asks */
+    q->claim.link = m->many ? m->claims->shared[m->nqueues % SHARED_LINKS]
+                            : redis_link_new(m->redis, q->conf->name, &link_events, m);
+    if (!q->claim.link ||
+        share_join(&m->claims->classes, &q->claim.share, q->conf->priority, q->conf->weight) < 0)
+        return -1;
+    claim_kick(q);
+    return 0;
+}
+
+static void leave(struct claims *c, size_t i)
+{
+    struct queue *q = c->wanting[i];
+    q->claim.wanting = false;
+    share_rest(&q->claim.share);
+    c->wanting[i] = c->wanting[--c->n];
 }
 
 void claim_close(struct queue *q)
 {
+    struct claims *c = q->master->claims;
     ev_timer_stop(q->master->loop, &q->claim.again);
-    ev_timer_stop(q->master->loop, &q->claim.pause_look);
-    q->claim.link = redis_link_free(q->claim.link);
+    for (size_t i = 0; c && q->claim.wanting && i < c->n; i++)
+        if (c->wanting[i] == q)
+            leave(c, i);
+    if (!q->master->many)
+        (void)redis_link_free(q->claim.link);
+    q->claim.link = NULL;
 }
 
 bool claim_out(const struct queue *q)
@@ -109,53 +168,6 @@ void claim_put_back(struct queue *q)
     redis_arg_text(c, q->key.popped);
     redis_arg_text(c, q->key.queue);
     q->claim.putting = redis_send(q->master->control, c, 0, on_put_back, q) == 0;
-}
-
-/* ---- pause ---- */
-
-static void look_later(struct queue *q)
-{
-    ev_timer_stop(q->master->loop, &q->claim.pause_look);
-    ev_timer_set(&q->claim.pause_look, PAUSE_LOOK_MS / 1000.0, 0);
-    ev_timer_start(q->master->loop, &q->claim.pause_look);
-}
-
-static void RUNS_ON(on_master)
-    on_paused(struct redis_link *link, const struct redis_reply *r, void *data)
-{
-    (void)link;
-    struct queue *q = data;
-    if (!r || r->type != REDIS_INTEGER || r->integer) {
-        look_later(q);
-        return;
-    }
-    q->claim.paused = false;
-    log_info("queue-resumed", "queue='%s'", q->conf->name);
-    look_at(q);
-    dispatch_pump(q);
-    (void)claim_kick(q);
-}
-
-static void on_pause_look(struct ev_loop *loop, ev_timer *w, int revents)
-{
-    (void)loop, (void)revents;
-    thread_assert(&on_master);
-    struct queue *q = w->data;
-    struct redis_command *c = q->master->command;
-    redis_begin(c, "EXISTS");
-    redis_arg_text(c, q->key.paused);
-    if (redis_send(q->master->control, c, 0, on_paused, q) < 0)
-        look_later(q);
-}
-
-static void RUNS_ON(on_master) pause_queue(struct queue *q)
-{
-    if (q->claim.paused)
-        return;
-    q->claim.paused = true;
-    log_info("queue-paused", "queue='%s' key=%s", q->conf->name, q->key.paused);
-    giveback_all(q);
-    look_later(q);
 }
 
 /* ---- claims ---- */
@@ -210,6 +222,7 @@ static void RUNS_ON(on_master)
     if (redis_is(&r->item[0], "ok") && n && b->epoch == q->epoch) {
         q->claim.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_CLAIM);
+        share_charge(&q->claim.share, n);
         bool room = !pop || queue_room(q);
         if (!room && q->claim.depth < 1)
             q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
@@ -223,7 +236,7 @@ static void RUNS_ON(on_master)
         claim_put_back(q);
     }
     if (redis_is(&r->item[0], "paused"))
-        pause_queue(q);
+        pause_begin(q);
     else if (redis_is(&r->item[0], "not owner") && b->epoch == q->epoch)
         owner_doubt(q);
     (void)batch_free(b);
@@ -239,9 +252,11 @@ static void RUNS_ON(on_master)
     bool pop = c->pop;
     c->batch = NULL;
     queue_unreserve(q, c->reserved);
+    share_charge(&c->share, -(int64_t)c->reserved);
     c->reserved = 0;
+    claim_kick(q);
     if (r && well_formed(r)) {
-        claimed(q, b, pop, r); /* the turn's end claims again, if it is this queue's turn */
+        claimed(q, b, pop, r);
         return master_step(q->master);
     }
     if (r) {
@@ -309,50 +324,102 @@ static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint3
     return r;
 }
 
-static bool RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
+static void RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
 {
     struct claim *c = &q->claim;
     struct batch *b = batch_new(q, "", ++q->master->batch_numbers);
     if (!b || (pop && send_pop(q) < 0) || send_claim(q, b, n, pop) < 0) {
         (void)batch_free(b);
-        again_in(q, 1000);
-        return false;
+        return again_in(q, 1000);
     }
     c->batch = b;
     c->pop = pop;
-    c->reserved =
-        pop ? 0 : n; /* a blocked pop holds no slot: what comes while none is free goes back */
+    c->reserved = pop ? 0 : n;
     queue_reserve(q, c->reserved);
-    return true;
+    share_charge(&c->share, c->reserved);
 }
+
+/* ---- a turn ---- */
 
 static bool allowed(const struct queue *q)
 {
-    return !q->claim.batch && !q->claim.paused && !q->recover.owed && !master_quiet(q->master) &&
-           owner_current(q) && owner_sure(q) && redis_link_up(q->claim.link) &&
-           !ev_is_active(&q->claim.again);
+    return !q->claim.batch && !q->recover.owed && owner_current(q) && owner_sure(q) &&
+           redis_link_up(q->claim.link) && !ev_is_active(&q->claim.again);
 }
 
-/* Slots are shared by the queues that have something waiting. */
-static uint32_t fair_share(const struct queue *q, uint32_t room)
+static bool is_full(const struct queue *q)
 {
-    uint32_t busy = 0;
-    for (size_t i = 0; i < q->master->nqueues; i++)
-        busy += q->master->queues[i]->claim.depth > 0;
-    uint32_t share = busy > 1 ? (room + busy - 1) / busy : room;
-    return share < BURST_JOBS ? share : BURST_JOBS;
+    return clock_now_ms() < q->claim.full_until_ms;
 }
 
-bool claim_kick(struct queue *q)
+static bool knows_of_jobs(const struct queue *q)
 {
-    uint32_t room;
-    if (!allowed(q) || master_is_short(q->master) || !(room = queue_room(q)))
-        return false;
-    bool full = clock_now_ms()<q->claim.full_until_ms, burst = q->claim.depth> 0 || full;
-    bool sent = claim(q, burst ? fair_share(q, room) : 1, !burst);
-    if (full && q->claim.depth == 0)
+    return q->claim.depth > 0 || is_full(q);
+}
+
+/* The slots it could use. A little more than what is known to lie there: more may have come. */
+static uint32_t wanted(const struct queue *q)
+{
+    const struct claim *c = &q->claim;
+    uint32_t room = queue_room(q);
+    int64_t n = c->batch ? c->depth - c->reserved : c->depth > 0 ? 2 * c->depth + 8 : BURST_JOBS;
+    if ((!c->batch && !allowed(q)) || !knows_of_jobs(q) || n <= 0)
+        return 0;
+    n = n < BURST_JOBS ? n : BURST_JOBS;
+    return n < room ? (uint32_t)n : room;
+}
+
+/* Nothing for it to do until its answer comes, its pause ends, or its list is seen to hold
+ * something. */
+static bool rests(const struct queue *q)
+{
+    if (q->claim.batch)
+        return q->claim.pop;
+    return q->pause.on || (q->master->many && !knows_of_jobs(q));
+}
+
+static void RUNS_ON(on_master) pop_where_idle(struct queue *q)
+{
+    if (!knows_of_jobs(q) && allowed(q) && !q->pause.on && queue_room(q) && !q->master->many)
+        claim(q, 1, true);
+}
+
+static void RUNS_ON(on_master) burst(struct queue *q, uint32_t n)
+{
+    claim(q, n, false);
+    if (q->claim.depth <= 0)
         again_in(q, 100); /* the burst that asks takes the place of the pop: ten a second */
-    return sent;
+}
+
+void claim_turn(struct master *m)
+{
+    struct claims *c = m->claims;
+    uint32_t taken = m->held + m->unread;
+    if (m->slots <= taken || master_is_short(m))
+        return;
+    for (size_t i = 0; i < c->n;) {
+        struct queue *q = c->wanting[i];
+        pop_where_idle(q);
+        if (rests(q)) {
+            leave(c, i);
+            continue;
+        }
+        c->want[i++] = (struct share_want){
+            .share = &q->claim.share, .want = wanted(q), .busy = q->claim.batch};
+    }
+    share_deal(c->want, c->n, m->slots - taken);
+    for (size_t i = 0; i < c->n; i++)
+        if (c->want[i].got && !c->want[i].busy)
+            burst(c->wanting[i], c->want[i].got);
+}
+
+void claim_kick(struct queue *q)
+{
+    struct claims *c = q->master->claims;
+    if (q->claim.wanting)
+        return;
+    q->claim.wanting = true;
+    c->wanting[c->n++] = q;
 }
 
 /* What it still brings lies in passage, or in a batch where the claim behind it came through. */

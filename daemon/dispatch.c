@@ -52,7 +52,7 @@ static bool hand_over(struct master *m, struct job *j)
 void dispatch_pump(struct queue *q)
 {
     struct master *m = q->master;
-    if (!q->waiting.head || master_quiet(m) || q->claim.paused || clock_now_ms() < m->again_at_ms)
+    if (!q->waiting.head || master_quiet(m) || q->pause.on || clock_now_ms() < m->again_at_ms)
         return;
     if (!owner_sure(q))
         return master_beat_within(m, 0); /* replies may have waited for longer than the lease */

@@ -84,7 +84,7 @@ void feed_kick(struct queue *q)
 {
     struct batch *b;
     uint32_t n = queue_idle(q);
-    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->claim.paused ||
+    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->pause.on ||
         master_is_short(q->master) || !redis_link_up(q->master->work) || !(b = first_unread(q)))
         return;
     if (n > batch_unread(b))

@@ -115,6 +115,13 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
 
 /* ---- a turn ---- */
 
+static void RUNS_ON(on_master) feed_each(struct master *m)
+{
+    size_t first = m->next_queue++ % m->nqueues; /* the first grip is another's next time */
+    for (size_t i = 0; i < m->nqueues; i++)
+        feed_kick(m->queues[(first + i) % m->nqueues]);
+}
+
 static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     (void)loop, (void)revents;
@@ -123,13 +130,9 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         settle_flush(m->queues[i]);
     if (master_quiet(m) || !m->nqueues)
         return;
-    size_t first = m->next_queue;
-    for (size_t i = 0; i < m->nqueues; i++) {
-        size_t at = (first + i) % m->nqueues;
-        feed_kick(m->queues[at]);
-        if (claim_kick(m->queues[at]))
-            m->next_queue = (at + 1) % m->nqueues; /* the first grip is another's next time */
-    }
+    if (m->unread)
+        feed_each(m);
+    claim_turn(m);
 }
 
 /* ---- links ---- */
@@ -224,8 +227,10 @@ static int start_workers(struct master *m, struct err *e)
 
 static int RUNS_ON(on_master) open_queues(struct master *m, struct err *e)
 {
+    m->many = m->conf->nqueues > MANY_QUEUES;
     m->queues = calloc(m->conf->nqueues, sizeof(struct queue *));
-    if (!m->queues)
+    m->claims = claims_new(m, m->conf->nqueues);
+    if (!m->queues || !m->claims)
         return err_set(e, -ENOMEM, "no memory for the queues");
     for (; m->nqueues < m->conf->nqueues; m->nqueues++)
         if (!(m->queues[m->nqueues] = queue_new(m, &m->conf->queues[m->nqueues])))
@@ -291,6 +296,7 @@ struct master *master_free(struct master *m)
     dispatch_close(m);
     for (size_t i = 0; i < m->nqueues; i++)
         claim_close(m->queues[i]);
+    m->claims = claims_free(m->claims);
     m->control = redis_link_free(m->control);
     m->work = redis_link_free(m->work);
     m->redis = redis_free(m->redis);

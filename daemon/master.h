@@ -20,6 +20,10 @@
  *                  \________________________________^  (nothing runs) */
 enum life { LIFE_STARTING, LIFE_RUNNING, LIFE_DRAINING, LIFE_CANCELLING, LIFE_LEAVING, LIFE_ENDED };
 
+#define MANY_QUEUES 64
+
+struct claims;
+
 struct master {
     struct ev_loop *loop;
     const struct conf *conf;
@@ -31,7 +35,9 @@ struct master {
     struct redis_link *work;
     struct redis_command *command; /* the one under construction */
     struct queue **queues;
-    size_t nqueues, next_queue; /* the queue that claims first in the next turn */
+    size_t nqueues, next_queue; /* the queue that reads first in the next turn */
+    bool many;                  /* more than MANY_QUEUES: no pops, few links */
+    struct claims *claims;
     struct worker **workers;
     uint32_t *load; /* jobs at each worker */
     size_t nworkers;

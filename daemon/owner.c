@@ -112,7 +112,7 @@ static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
     q->owner.number = 1;
     q->owner.confirmed = 0;
     q->owner.registered = false;
-    redis_link_reset(q->claim.link);
+    claim_stop(q);
     owner_kick(q);
 }
 

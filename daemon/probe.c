@@ -15,7 +15,7 @@ static const char *const plain[][6] = {
     {"LRANGE", "KEY", "0", "0"},
     {"HGETALL", "KEY"},
     {"LLEN", "KEY"},
-    {"EXISTS", "KEY"},
+    {"GET", "KEY"},
 };
 
 static bool is_refusal(const struct redis_reply *r)

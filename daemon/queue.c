@@ -67,6 +67,7 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf)
     recover_init(q);
     settle_init(q);
     giveback_init(q);
+    pause_init(q);
     if (claim_open(q) < 0)
         return queue_free(q);
     return q;
@@ -77,6 +78,7 @@ struct queue *queue_free(struct queue *q)
     if (!q)
         return NULL;
     claim_close(q);
+    pause_deinit(q);
     recover_deinit(q);
     owner_deinit(q);
     settle_deinit(q);

@@ -6,7 +6,8 @@
  *   look.c      the periodic look at passage and open epochs
  *   recover.c   what lies in Redis and is mine to run (compare.c, take.c)
  *   feed.c      reads what was found or taken
- *   claim.c     burst and pop: new jobs, never more than free slots
+ *   claim.c     burst and pop: new jobs, never more than free slots (share.h: whose turn it is)
+ *   pause.c     the user's pause
  *   dispatch.c  jobs to workers and back
  *   outcome.c   what became of a job: done, another try, dead
  *   settle.c    ... told to Redis until Redis has confirmed it
@@ -26,6 +27,7 @@
 #include "daemon/batch.h"
 #include "daemon/keys.h"
 #include "daemon/redis.h"
+#include "daemon/share.h"
 #include "daemon/trouble.h"
 
 struct master;
@@ -57,9 +59,15 @@ struct claim {
     int64_t full_until_ms; /* Redis refused a pop: bursts until then */
     int64_t pause_ms;      /* backoff after an error; 0: none */
     ev_timer again;
-    bool paused; /* by the key */
     bool putting;
-    ev_timer pause_look;
+    bool wanting; /* in the master's list of those that may claim */
+    struct share share;
+};
+
+struct pause {
+    bool on;   /* by the key */
+    bool told; /* it was logged, with its reason */
+    ev_timer look;
 };
 
 struct settle {
@@ -104,6 +112,7 @@ struct queue {
     uint32_t running;
     struct owner owner;
     struct claim claim;
+    struct pause pause;
     struct settle settle;
     struct giveback giveback;
     struct recover recover;
@@ -187,13 +196,25 @@ int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
 
 int claim_open(struct queue *q) RUNS_ON(on_master); /* 0 or -ENOMEM */
 void claim_close(struct queue *q) RUNS_ON(on_master);
-/* Claims where that is allowed now; true: it did. */
-bool claim_kick(struct queue *q) RUNS_ON(on_master);
+/* It may have something to claim or pop: looked at from the turn's end on. */
+void claim_kick(struct queue *q) RUNS_ON(on_master);
+/* The end of a turn: claims and pops where that is allowed now. */
+void claim_turn(struct master *m) RUNS_ON(on_master);
 /* What lies in passage returns to the list. */
 void claim_put_back(struct queue *q) RUNS_ON(on_master);
-/* Shutdown: a blocked pop is given up. */
+/* A blocked pop is given up: shutdown, or the epoch is lost. */
 void claim_stop(struct queue *q) RUNS_ON(on_master);
 bool claim_out(const struct queue *q);
+/* What the queues of a master have in common. Gives; NULL on no memory. */
+struct claims *claims_new(struct master *m, size_t queues) RUNS_ON(on_master);
+struct claims *claims_free(struct claims *c) RUNS_ON(on_master); /* takes; NULL is fine */
+
+/* ---- pause.c ---- */
+
+void pause_init(struct queue *q);
+void pause_deinit(struct queue *q);
+/* The key was seen: what has not begun goes back, and its end is watched for. */
+void pause_begin(struct queue *q) RUNS_ON(on_master);
 
 /* ---- dispatch.c ---- */
 

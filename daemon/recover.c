@@ -82,7 +82,7 @@ static void RUNS_ON(on_master) over(struct recovery *x)
     recovery_free(x);
     master_recovered(q->master);
     settle_flush(q);
-    (void)claim_kick(q);
+    claim_kick(q);
     if (again || refused)
         retry_in(q, refused ? 5 : 0);
 }

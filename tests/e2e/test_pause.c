@@ -63,6 +63,22 @@ static void the_order_is_kept(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
+static void its_value_is_told_once(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, "queues = (" QUEUE("queue", "sleep", "") ", " QUEUE("other", "sleep", "") ");");
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused %s", "the shop\nis closed"), 1);
+    assert_int_equal(ask_int(s, "SADD rpopd:{other}:paused x"), 1); /* has no value, and pauses */
+    push(s, "queue", "0.01");
+    push(s, "other", "0.02");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "the shop\\nis closed") == 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue-paused") == 2);
+    scene_hold(s, 1200, daemon_logged(s->daemon, "queue-paused") == 2 && started(s) == 0);
+    assert_int_equal(ask_int(s, "DEL rpopd:{queue}:paused rpopd:{other}:paused"), 2);
+    scene_await(s, LIMIT_MS, started(s) == 2 && daemon_logged(s->daemon, "queue-resumed") == 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 static void there_at_the_start_nothing_runs(void **state)
 {
     struct scene *s = *state;
@@ -167,6 +183,7 @@ int main(void)
         SCENE(set_while_idle_it_keeps_the_next_job_in_the_list),
         SCENE(again_and_again),
         SCENE(the_order_is_kept),
+        SCENE(its_value_is_told_once),
         SCENE(there_at_the_start_nothing_runs),
         SCENE(in_mid_drain_what_runs_ends_and_no_more_starts),
         SCENE(with_a_ttl_it_resumes_by_itself),
