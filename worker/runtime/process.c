@@ -3,26 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/pidfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/callout.h"
+#include "worker/runtime/child.h"
 #include "worker/runtime/internal.h"
 #include "worker/runtime/io.h"
 #include "worker/runtime/watch_fd.h"
 
-#define STATUS_UNKNOWN 255
-
 struct process {
     struct loop *loop; /* shared */
     struct nursery *nursery;
-    pid_t pid;
-    int pidfd, pipes[3]; /* this program's ends; -1: none */
-    int status;
-    bool reaped;
+    struct child child;
+    int pipes[3];         /* this program's ends; -1: none */
     struct process *next; /* in the nursery, once its owner has freed it */
 };
 
@@ -31,30 +25,11 @@ struct nursery { /* a part of the loop: killed children that have not ended yet 
     struct process *first;
 };
 
-/* True once it has ended; block: waits for that. */
-static bool reap(struct process *p, bool block)
-{
-    siginfo_t i = {.si_pid = 0};
-    if (p->reaped)
-        return true;
-    int r;
-    do {
-        r = waitid(P_PIDFD, (id_t)p->pidfd, &i, WEXITED | (block ? 0 : WNOHANG));
-    } while (r < 0 && errno == EINTR);
-    if (r == 0 && i.si_pid == 0)
-        return false;
-    if (r < 0) /* this program ignores SIGCHLD: nobody knows */
-        i = (siginfo_t){.si_code = CLD_EXITED, .si_status = STATUS_UNKNOWN};
-    p->status = i.si_code == CLD_EXITED ? i.si_status : -i.si_status;
-    p->reaped = true;
-    return true;
-}
-
 static void discard(struct process *p)
 {
     for (int n = 0; n < 3; n++)
         io_close(p->loop, p->pipes[n]);
-    io_close(p->loop, p->pidfd);
+    io_close(p->loop, p->child.pidfd);
     loop_unref(p->loop);
     free(p);
 }
@@ -62,7 +37,7 @@ static void discard(struct process *p)
 static void sweep(struct nursery *n)
 {
     for (struct process **at = &n->first, *p = *at; p; p = *at) {
-        if (reap(p, false)) {
+        if (child_reap(&p->child, false)) {
             *at = p->next;
             discard(p);
         } else {
@@ -91,7 +66,7 @@ static void close_nursery(struct loop_part *part)
     while (n->first) {
         struct process *p = n->first;
         n->first = p->next;
-        (void)reap(p, true);
+        (void)child_reap(&p->child, true);
         discard(p);
     }
     free(n);
@@ -119,18 +94,6 @@ struct spawning {
     int code;
 };
 
-static int set_attributes(posix_spawnattr_t *a)
-{
-    sigset_t none, pipe;
-    (void)sigemptyset(&none);
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
-    int r = posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (r == 0)
-        r = posix_spawnattr_setsigmask(a, &none);
-    return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
-}
-
 static int set_actions(posix_spawn_file_actions_t *f, const int theirs[3])
 {
     int r = 0;
@@ -143,19 +106,11 @@ static int set_actions(posix_spawn_file_actions_t *f, const int theirs[3])
 static void spawn_now(void *arg)
 {
     struct spawning *s = arg;
-    char *const *argv = (char *const *)(void *)s->argv;
-    char *const *envp = s->envp ? (char *const *)(void *)s->envp : environ;
     posix_spawn_file_actions_t f;
-    posix_spawnattr_t a;
-    (void)posix_spawn_file_actions_init(&f); /* glibc's two _init cannot fail */
-    (void)posix_spawnattr_init(&a);
-    int r = set_attributes(&a);
-    if (r == 0)
-        r = set_actions(&f, s->theirs);
-    if (r == 0)
-        r = posix_spawnp(&s->process->pid, argv[0], &f, &a, argv, envp);
-    s->code = -r;
-    (void)posix_spawnattr_destroy(&a);
+    (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
+    s->code = -set_actions(&f, s->theirs);
+    if (s->code == 0)
+        s->code = child_start(&s->process->child, s->argv[0], s->argv, s->envp, &f);
     (void)posix_spawn_file_actions_destroy(&f);
 }
 
@@ -175,25 +130,15 @@ static int open_pipes(struct spawning *s, unsigned pipes)
     return 0;
 }
 
-/* Nobody else reaps it, so its number stays its own until the pidfd is there. */
 static int start(struct spawning *s, unsigned pipes)
 {
-    struct process *p = s->process;
     s->code = open_pipes(s, pipes);
     if (s->code == 0)
         callout(spawn_now, s);
     for (int n = 0; n < 3; n++)
         if (s->theirs[n] >= 0)
             (void)close(s->theirs[n]);
-    if (s->code < 0)
-        return s->code;
-    p->pidfd = pidfd_open(p->pid, 0);
-    if (p->pidfd >= 0)
-        return 0;
-    int code = -errno;
-    (void)kill(p->pid, SIGKILL);
-    (void)waitpid(p->pid, NULL, 0);
-    return code;
+    return s->code;
 }
 
 static struct process *process_new(struct loop *l)
@@ -201,8 +146,8 @@ static struct process *process_new(struct loop *l)
     struct nursery *n = nursery_of(l);
     struct process *p = n ? malloc(sizeof *p) : NULL;
     if (p)
-        *p =
-            (struct process){.loop = loop_ref(l), .nursery = n, .pidfd = -1, .pipes = {-1, -1, -1}};
+        *p = (struct process){
+            .loop = loop_ref(l), .nursery = n, .child = {.pidfd = -1}, .pipes = {-1, -1, -1}};
     return p;
 }
 
@@ -232,14 +177,14 @@ struct process *process_free(struct process *p)
         return NULL;
     (void)process_signal(p, SIGKILL);
     if (loop_is_closed(p->loop))
-        (void)reap(p, true); /* no loop is left that could be kept */
-    if (reap(p, false) || loop_is_closed(p->loop)) {
+        (void)child_reap(&p->child, true); /* no loop is left that could be kept */
+    if (child_reap(&p->child, false) || loop_is_closed(p->loop)) {
         discard(p);
     } else {
         p->next = p->nursery->first;
         p->nursery->first = p;
         /* without memory for it, the next one's end or the loop's comes by */
-        (void)loop_add_reader(p->loop, p->pidfd, on_orphan_end, p->nursery, NULL);
+        (void)loop_add_reader(p->loop, p->child.pidfd, on_orphan_end, p->nursery, NULL);
     }
     errno = saved;
     return NULL;
@@ -247,7 +192,7 @@ struct process *process_free(struct process *p)
 
 pid_t process_pid(const struct process *p)
 {
-    return p->pid;
+    return p->child.pid;
 }
 
 int process_take_pipe(struct process *p, int number)
@@ -260,9 +205,7 @@ int process_take_pipe(struct process *p, int number)
 int process_signal(struct process *p, int signal)
 {
     int saved = errno;
-    int r = p->reaped ? -ESRCH : 0;
-    if (r == 0 && pidfd_send_signal(p->pidfd, signal, NULL, 0) < 0)
-        r = -errno;
+    int r = child_signal(&p->child, signal);
     errno = saved;
     return r;
 }
@@ -271,10 +214,10 @@ int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct
 {
     int saved = errno;
     int r = 0;
-    while (r == 0 && !reap(p, false))
-        r = io_wait_readable(p->pidfd, deadline_ms, e);
+    while (r == 0 && !child_reap(&p->child, false))
+        r = io_wait_readable(p->child.pidfd, deadline_ms, e);
     if (r == 0)
-        *ret_status = p->status;
+        *ret_status = p->child.status;
     else if (r == -ECANCELED || r == -ETIMEDOUT)
         (void)process_signal(p, SIGKILL);
     errno = saved;

@@ -1,0 +1,27 @@
+/* child.h - a child process known by its pidfd: internal to the runtime. Runs on: any thread; one
+ * at a time for each child. Never awaits. Errors: negative errno. Source: man 3 posix_spawn, man 2
+ * pidfd_open. Only this child is ever reaped, never another one of this program. */
+#ifndef RUNTIME_CHILD_H
+#define RUNTIME_CHILD_H
+
+#include <spawn.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct child {
+    pid_t pid;
+    int pidfd;  /* -1: none */
+    int status; /* once it was reaped: its exit status, or -(the signal that killed it) */
+    bool reaped;
+};
+
+/* Starts `program` (looked for in PATH) with these descriptors: blocks until it has begun. No
+ * signal is blocked in it, and SIGPIPE is the default. envp NULL: this program's. Takes 2 KiB of
+ * stack. What posix_spawn or pidfd_open failed with: *c is as it was. */
+int child_start(struct child *c, const char *program, const char *const argv[],
+                const char *const envp[], const posix_spawn_file_actions_t *files);
+/* True once it has ended; block: waits for that. Status 255 where SIGCHLD is ignored. */
+bool child_reap(struct child *c, bool block);
+int child_signal(const struct child *c, int signal); /* 0; -ESRCH: it has been reaped */
+
+#endif
