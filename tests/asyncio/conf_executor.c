@@ -11,7 +11,7 @@
 
 static void close_pool(struct executor *pool)
 {
-    executor_shutdown(pool, true);
+    executor_shutdown(pool, true, false);
     executor_unref(pool);
 }
 

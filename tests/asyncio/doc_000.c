@@ -259,7 +259,7 @@ static int pools_main(void *arg, void **ret_result, struct err *e)
     /* no process pool: a thread computes, which in C keeps no other thread from running */
     const int64_t *sum = on_pool(own, cpu_bound, BOX(100000));
     say("in place of a process pool, %lld", (long long)*sum);
-    executor_shutdown(own, true);
+    executor_shutdown(own, true, false);
     executor_unref(own);
     return 0;
 }

@@ -264,7 +264,7 @@ static int pool_main(void *arg, void **ret_result, struct err *e)
     if (r == 0)
         say("gathered %d", NUMBER(((const struct gathered *)v)[0].value));
     future_unref(all), future_unref(fs[0]), future_unref(fs[1]);
-    executor_shutdown(pool, true);
+    executor_shutdown(pool, true, false);
     executor_unref(pool);
     return r;
 }

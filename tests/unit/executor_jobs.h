@@ -16,7 +16,7 @@
 
 static UNUSED void close_pool(struct executor *x)
 {
-    executor_shutdown(x, true);
+    executor_shutdown(x, true, false);
     executor_unref(x);
 }
 

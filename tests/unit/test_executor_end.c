@@ -7,7 +7,7 @@ static int shut_main(void *n, void **ret_result, struct err *e)
 {
     struct executor *x = executor_new(2);
     (void)ret_result;
-    executor_shutdown(x, true); /* no thread has been started */
+    executor_shutdown(x, true, false); /* no thread has been started */
     note(n, end_of(run_in_executor(x, answer, NULL), NULL, e));
     note(n, end_of(run_in_executor(NULL, answer, NULL), NULL, e));
     note(n, loop_shutdown_default_executor(loop_running(), e));
@@ -28,7 +28,7 @@ static void after_the_shutdown_nothing_is_taken(void **state)
     (void)state;
     EXPECT(shut_main, ERROR_RUNTIME, 0, 0, ERROR_EXECUTOR_SHUTDOWN, ERROR_EXECUTOR_SHUTDOWN,
            ERROR_EXECUTOR_SHUTDOWN, 0);
-    executor_shutdown(x, false);
+    executor_shutdown(x, false, false);
     assert_int_equal(executor_submit(x, &w, &e), ERROR_RUNTIME);
     assert_string_equal(e.text, "cannot schedule new futures after shutdown");
     (void)loop_close(l, NULL);
@@ -65,6 +65,50 @@ static int shut_in_task(void *arg, void **ret_result, struct err *e)
 {
     (void)arg, (void)ret_result;
     return loop_shutdown_default_executor(loop_running(), e);
+}
+
+static int cancelled_main(void *n, void **ret_result, struct err *e)
+{
+    struct executor *x = executor_new(1);
+    struct door d;
+    (void)ret_result;
+    door_init(&d);
+    struct future *f = run_in_executor(x, through, &d), *g = run_in_executor(x, through, &d),
+                  *h = run_in_executor(x, through, &d);
+    pass(&d.begun);
+    (void)future_cancel(h); /* by its own side before */
+    executor_shutdown(x, false, true);
+    note(n, future_done(g)); /* not before the loop hears of it */
+    note(n, end_of(g, NULL, e));
+    note(n, end_of(h, NULL, e));
+    (void)sem_post(&d.open);
+    note(n, end_of(f, NULL, e));
+    close_pool(x);
+    note(n, atomic_load(&d.ended));
+    return turns(2);
+}
+
+static int closed_main(void *x, void **ret_result, struct err *e)
+{
+    struct door d;
+    (void)ret_result, (void)e;
+    door_init(&d);
+    future_unref(run_in_executor(x, through, &d));
+    future_unref(run_in_executor(x, answer, NULL));
+    pass(&d.begun);
+    executor_shutdown(x, false, true);
+    (void)sem_post(&d.open);
+    executor_shutdown(x, true, false);
+    return 0; /* the loop is closed before it has heard of either */
+}
+
+static void a_shutdown_may_cancel_what_is_queued(void **state)
+{
+    struct executor *x = executor_new(1);
+    (void)state;
+    EXPECT(cancelled_main, false, -ECANCELED, -ECANCELED, 0, 1);
+    assert_int_equal(run(closed_main, x, NULL, NULL), 0);
+    executor_unref(x);
 }
 
 static int default_main(void *n, void **ret_result, struct err *e)
@@ -152,7 +196,7 @@ static int leave_main(void *arg, void **ret_result, struct err *e)
         (void)future_cancel(p->f);
     if (p->moment == JOB_HAS_ENDED) {
         (void)sem_post(&p->door.open), (void)sem_post(&p->door.open);
-        executor_shutdown(p->x, true);
+        executor_shutdown(p->x, true, false);
     }
     return r;
 }
@@ -290,6 +334,7 @@ int main(void)
     const struct CMUnitTest ends[] = {
         cmocka_unit_test(after_the_shutdown_nothing_is_taken),
         cmocka_unit_test(what_was_taken_is_run_after_the_last_reference_has_gone),
+        cmocka_unit_test(a_shutdown_may_cancel_what_is_queued),
         cmocka_unit_test(two_tasks_may_shut_the_default_executor_down),
         cmocka_unit_test(a_cancelled_shutdown_waits_for_the_jobs_all_the_same),
         cmocka_unit_test(a_loop_may_be_closed_while_jobs_are_under_way),

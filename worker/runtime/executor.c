@@ -1,5 +1,5 @@
 /* The pool: a row of jobs under a lock, threads that take from its front. */
-#include "worker/runtime/executor.h"
+#include "worker/runtime/executor_work.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "common/thread.h"
-#include "worker/runtime/executor_work.h"
 
 #define THREADS_MAX 32
 
@@ -22,6 +21,8 @@ struct executor {
     unsigned refs, max, threads;
     unsigned queued, waiting; /* jobs in the row; threads in cond_wait, also those woken already */
     bool shut;
+    const struct executor_kind *kind; /* NULL: threads; this and `own` never change */
+    void *own;
 };
 
 static unsigned default_threads(void)
@@ -30,7 +31,8 @@ static unsigned default_threads(void)
     return cpus < 1 ? 5 : cpus + 4 > THREADS_MAX ? THREADS_MAX : (unsigned)cpus + 4;
 }
 
-struct executor *executor_new(unsigned max_threads)
+struct executor *executor_new_kind(unsigned max_threads, const struct executor_kind *kind,
+                                   void *own)
 {
     struct executor *x = calloc(1, sizeof *x);
     if (!x)
@@ -40,8 +42,25 @@ struct executor *executor_new(unsigned max_threads)
     (void)pthread_cond_init(&x->gone, NULL);
     x->refs = 1;
     x->last = &x->first;
-    x->max = max_threads ? max_threads : default_threads();
+    x->max = max_threads;
+    x->kind = kind;
+    x->own = own;
     return x;
+}
+
+struct executor *executor_new(unsigned max_threads)
+{
+    return executor_new_kind(max_threads ? max_threads : default_threads(), NULL, NULL);
+}
+
+void *executor_own(const struct executor *x, const struct executor_kind *kind)
+{
+    return x->kind == kind ? x->own : NULL;
+}
+
+bool executor_has_kind(const struct executor *x)
+{
+    return x->kind;
 }
 
 struct executor *executor_ref(struct executor *x)
@@ -60,6 +79,8 @@ static void unlock_or_free(struct executor *x)
     if (!last)
         return;
     assert(!x->first && !x->at_end);
+    if (x->kind)
+        x->kind->free(x->own);
     (void)pthread_mutex_destroy(&x->lock);
     (void)pthread_cond_destroy(&x->more);
     (void)pthread_cond_destroy(&x->gone);
@@ -79,11 +100,27 @@ void executor_unref(struct executor *x)
     unlock_or_free(x);
 }
 
-void executor_shutdown(struct executor *x, bool wait)
+static struct executor_work *take_row(struct executor *x)
+{
+    struct executor_work *row = x->first;
+    x->first = NULL;
+    x->last = &x->first;
+    x->queued = 0;
+    return row;
+}
+
+void executor_shutdown(struct executor *x, bool wait, bool cancel)
 {
     (void)pthread_mutex_lock(&x->lock);
     x->shut = true;
+    struct executor_work *w = cancel ? take_row(x) : NULL, *next;
     (void)pthread_cond_broadcast(&x->more);
+    (void)pthread_mutex_unlock(&x->lock);
+    for (; w; w = next) {
+        next = w->next;
+        w->cancel(w);
+    }
+    (void)pthread_mutex_lock(&x->lock);
     while (wait && x->threads)
         (void)pthread_cond_wait(&x->gone, &x->lock);
     (void)pthread_mutex_unlock(&x->lock);
@@ -121,6 +158,11 @@ static void *pool_main(void *arg)
     for (struct executor_work *w; (w = next_work(x)) || (w = next_at_end(x));) {
         (void)pthread_mutex_unlock(&x->lock);
         w->run(w);
+        (void)pthread_mutex_lock(&x->lock);
+    }
+    if (x->kind) {
+        (void)pthread_mutex_unlock(&x->lock); /* shut, and at_end is for pools of threads */
+        x->kind->leave(x->own);
         (void)pthread_mutex_lock(&x->lock);
     }
     x->threads--;
@@ -172,6 +214,7 @@ int executor_submit(struct executor *x, struct executor_work *w, struct err *e)
 
 void executor_end(struct executor *x, struct executor_work *w)
 {
+    assert(!x->kind);
     (void)pthread_mutex_lock(&x->lock);
     x->shut = true;
     (void)pthread_cond_broadcast(&x->more);

@@ -21,13 +21,15 @@ struct executor *executor_new(unsigned max_threads);
 struct executor *executor_ref(struct executor *x); /* shares; any thread */
 /* Drops a reference; the last one shuts it down without waiting. Any thread; NULL is fine. */
 void executor_unref(struct executor *x);
-/* Takes no more jobs; what was taken is run. wait: blocks the calling thread until all threads have
- * ended. Any thread but its own; twice is fine. */
-void executor_shutdown(struct executor *x, bool wait);
+/* Takes no more jobs; what was taken is run, or with `cancel` the futures of what has not begun are
+ * cancelled. wait: blocks the calling thread until all threads have ended. Any thread but its own;
+ * twice is fine. */
+void executor_shutdown(struct executor *x, bool wait, bool cancel);
 
 /* Gives the future of fn(arg) on a thread of x; NULL as x: the loop's default executor. NULL with
  * ERROR_EXECUTOR_SHUTDOWN (the default one was shut down), ERROR_RUNTIME (x was: "cannot schedule
- * new futures after shutdown"), ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
+ * new futures after shutdown"), ERROR_TYPE (x is a pool of processes: process_pool.h),
+ * ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg);
 /* The same for a loop that need not run yet. */
 struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg);
@@ -36,8 +38,8 @@ struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor
  * run_in_executor; ERROR_NO_TASK and -ECANCELED (fn may still run then, and use arg). */
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e);
 
-/* Shares x: it is the loop's default executor from here. 0; ERROR_CLOSED, -ENOMEM,
- * ERROR_EXECUTOR_SHUTDOWN (after loop_shutdown_default_executor). */
+/* Shares x: it is the loop's default executor from here. 0; ERROR_CLOSED, -ENOMEM, ERROR_TYPE (x is
+ * no pool of threads), ERROR_EXECUTOR_SHUTDOWN (after loop_shutdown_default_executor). */
 int loop_set_default_executor(struct loop *l, struct executor *x);
 /* Awaits until the default executor has run what it was given and its threads have ended.
  * -ECANCELED: blocks the loop until then. ERROR_CLOSED, ERROR_NO_TASK, -ENOMEM. */

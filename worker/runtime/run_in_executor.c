@@ -1,14 +1,13 @@
 /* The loop's side of executors: a future for each call, the default executor as a part of the loop.
  * A call goes from the loop's thread to the pool's and back by loop_post; where the loop was closed
  * meanwhile, whoever comes last frees it. */
-#include "worker/runtime/executor.h"
+#include "worker/runtime/executor_work.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#include "worker/runtime/executor_work.h"
 #include "worker/runtime/internal.h"
 
 struct desk { /* what a loop has to do with executors */
@@ -29,15 +28,15 @@ struct call {
     struct desk *desk;
     struct call *next, **at;
     struct future *future; /* the loop's thread's */
-    struct context *context;
-    executor_fn fn;
-    void *arg, *result;
+    struct executor_job job;
+    void *result;
     int code;
     struct err err;
     _Atomic int state;
-    bool away;     /* the pool's, or on its way back */
-    bool detached; /* the loop was closed: the pool's thread frees it */
-    bool watched;  /* its done callback is still to come */
+    bool cancelled; /* by who shut the executor down */
+    bool away;      /* the pool's, or on its way back */
+    bool detached;  /* the loop was closed: the pool's thread frees it */
+    bool watched;   /* its done callback is still to come */
 };
 
 static void desk_unref(struct desk *d) /* takes the lock */
@@ -53,7 +52,11 @@ static void desk_unref(struct desk *d) /* takes the lock */
 static void call_free(struct call *c)
 {
     struct desk *d = c->desk;
-    context_unref(c->context);
+    context_unref(c->job.context);
+    if (c->job.free_arg)
+        c->job.free_arg(c->job.arg);
+    if (c->job.free_result && c->result)
+        c->job.free_result(c->result);
     (void)pthread_mutex_lock(&d->lock);
     if (c->at) {
         *c->at = c->next;
@@ -64,16 +67,8 @@ static void call_free(struct call *c)
     free(c);
 }
 
-/* On the pool's thread. */
-static void run_call(struct executor_work *w)
+static void send_back(struct call *c)
 {
-    struct call *c = CONTAINER_OF(w, struct call, work);
-    int queued = CALL_QUEUED;
-    if (atomic_compare_exchange_strong(&c->state, &queued, CALL_RUNNING)) {
-        struct context *before = context_swap(c->context);
-        c->code = c->fn(c->arg, &c->result, &c->err);
-        c->context = context_swap(before);
-    }
     struct desk *d = c->desk;
     (void)pthread_mutex_lock(&d->lock);
     bool detached = c->detached;
@@ -82,6 +77,27 @@ static void run_call(struct executor_work *w)
     (void)pthread_mutex_unlock(&d->lock);
     if (detached)
         call_free(c);
+}
+
+/* On the pool's thread. */
+static void run_call(struct executor_work *w)
+{
+    struct call *c = CONTAINER_OF(w, struct call, work);
+    int queued = CALL_QUEUED;
+    if (atomic_compare_exchange_strong(&c->state, &queued, CALL_RUNNING)) {
+        struct context *before = context_swap(c->job.context);
+        c->code = c->job.fn(c->job.arg, &c->result, &c->err);
+        c->job.context = context_swap(before);
+    }
+    send_back(c);
+}
+
+/* On the thread that shuts the executor down. */
+static void cancel_call(struct executor_work *w)
+{
+    struct call *c = CONTAINER_OF(w, struct call, work);
+    c->cancelled = true;
+    send_back(c);
 }
 
 static void on_cancelled(struct future *f, void *arg)
@@ -95,13 +111,18 @@ static void on_cancelled(struct future *f, void *arg)
         call_free(c);
 }
 
-static void complete(struct call *c)
+static void complete(struct call *c, struct future *f)
 {
-    if (c->code == 0)
-        (void)future_set_result(c->future, c->result);
-    else
-        (void)future_set_error(c->future, c->code, "%s",
+    if (c->cancelled) {
+        (void)future_cancel(f);
+    } else if (c->code == 0) {
+        (void)future_set_result(f, c->result);
+        future_own_result(f, c->job.free_result);
+        c->result = NULL;
+    } else {
+        (void)future_set_error(f, c->code, "%s",
                                c->err.code ? c->err.text : error_sentence(c->code));
+    }
 }
 
 /* On the loop's thread: the call has come back. */
@@ -114,8 +135,7 @@ static void came_back(struct loop_item *i)
     if (!future_done(f)) {
         (void)future_remove_done_callback(f, on_cancelled, c);
         c->watched = false;
-        c->future = f;
-        complete(c);
+        complete(c, f);
     }
     future_unref(f);
     if (!c->watched)
@@ -189,6 +209,8 @@ int loop_set_default_executor(struct loop *l, struct executor *x)
     struct desk *d = loop_is_closed(l) ? NULL : desk_of(l);
     if (!d)
         return loop_is_closed(l) ? ERROR_CLOSED : -ENOMEM;
+    if (executor_has_kind(x))
+        return ERROR_TYPE;
     if (d->shut) /* whoever shuts it down still awaits its threads */
         return ERROR_EXECUTOR_SHUTDOWN;
     executor_unref(d->standard);
@@ -196,22 +218,15 @@ int loop_set_default_executor(struct loop *l, struct executor *x)
     return 0;
 }
 
-static struct future *fail(int code)
-{
-    errno = -code;
-    return NULL;
-}
-
-static struct call *call_new(struct desk *d, executor_fn fn, void *arg)
+static struct call *call_new(struct desk *d, const struct executor_job *job)
 {
     struct call *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
-    c->work.run = run_call;
+    c->work = (struct executor_work){.run = run_call, .cancel = cancel_call};
     c->item.ops = &call_ops;
     c->desk = d;
-    c->fn = fn;
-    c->arg = arg;
+    c->job = *job;
     c->away = c->watched = true;
     (void)pthread_mutex_lock(&d->lock);
     c->next = d->calls;
@@ -236,17 +251,26 @@ static int executor_for(struct desk *d, struct executor **x)
     return 0;
 }
 
-/* A call that no executor has yet, and its future. NULL: no memory. */
-static struct call *call_prepare(struct desk *d, executor_fn fn, void *arg)
+static void job_drop(const struct executor_job *job)
+{
+    context_unref(job->context);
+    if (job->free_arg)
+        job->free_arg(job->arg);
+}
+
+/* A call that no executor has yet, and its future; takes the job. NULL: no memory. */
+static struct call *call_prepare(struct desk *d, const struct executor_job *job)
 {
     struct future *f = loop_create_future(d->loop);
-    struct call *c = f ? call_new(d, fn, arg) : NULL;
+    struct call *c = f ? call_new(d, job) : NULL;
     if (c && future_add_done_callback(f, on_cancelled, c) == 0) {
         c->future = f;
         return c;
     }
     if (c)
         call_free(c);
+    else
+        job_drop(job);
     future_unref(f);
     return NULL;
 }
@@ -260,22 +284,16 @@ static void call_withdraw(struct call *c)
     future_unref(f);
 }
 
-/* Takes the context. */
-static struct future *submit(struct loop *l, struct executor *x, executor_fn fn, void *arg,
-                             struct context *context)
+static struct future *fail(int code)
 {
-    int r = !l ? ERROR_NO_LOOP : loop_is_closed(l) ? ERROR_CLOSED : 0;
-    struct desk *d = r == 0 ? desk_of(l) : NULL;
-    if (r == 0)
-        r = d ? executor_for(d, &x) : -ENOMEM;
-    struct call *c = r == 0 ? call_prepare(d, fn, arg) : NULL;
-    if (!c) {
-        context_unref(context);
-        return fail(r < 0 ? r : -ENOMEM);
-    }
-    c->context = context;
+    errno = -code;
+    return NULL;
+}
+
+static struct future *call_submit(struct call *c, struct executor *x, struct err *e)
+{
     struct future *f = future_ref(c->future);
-    r = executor_submit(x, &c->work, NULL);
+    int r = executor_submit(x, &c->work, e);
     if (r == 0)
         return f;
     future_unref(f);
@@ -283,23 +301,40 @@ static struct future *submit(struct loop *l, struct executor *x, executor_fn fn,
     return fail(r);
 }
 
-struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
+struct future *executor_call(struct loop *l, struct executor *x, const struct executor_job *job,
+                             struct err *e)
 {
-    return submit(loop_running(), x, fn, arg, NULL);
+    int r = !l ? ERROR_NO_LOOP : loop_is_closed(l) ? ERROR_CLOSED : 0;
+    struct desk *d = r == 0 ? desk_of(l) : NULL;
+    if (r == 0)
+        r = d ? executor_for(d, &x) : -ENOMEM;
+    if (r < 0) {
+        job_drop(job);
+        return fail(error_set(e, r));
+    }
+    struct call *c = call_prepare(d, job);
+    return c ? call_submit(c, x, e) : fail(error_set(e, -ENOMEM));
 }
 
 struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg)
 {
-    return submit(l, x, fn, arg, NULL);
+    struct executor_job job = {.fn = fn, .arg = arg};
+    return x && executor_has_kind(x) ? fail(ERROR_TYPE) : executor_call(l, x, &job, NULL);
+}
+
+struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
+{
+    return loop_run_in_executor(loop_running(), x, fn, arg);
 }
 
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e)
 {
     if (loop_running() && !task_current()) /* before fn has begun with what is the caller's */
         return error_set(e, ERROR_NO_TASK);
-    struct future *f = submit(loop_running(), NULL, fn, arg, context_copy());
+    struct executor_job job = {.fn = fn, .arg = arg, .context = context_copy()};
+    struct future *f = executor_call(loop_running(), NULL, &job, e);
     if (!f)
-        return error_set(e, -errno);
+        return -errno;
     future_unref(f); /* the call has one; on this stack it would be lost when the loop is closed */
     return future_await(f, ret_result, e);
 }
@@ -320,13 +355,13 @@ int loop_shutdown_default_executor(struct loop *l, struct err *e)
     d->shut = true;
     if (!d->standard)
         return 0;
-    struct call *c = call_prepare(d, nothing, NULL);
+    struct call *c = call_prepare(d, &(struct executor_job){.fn = nothing});
     if (!c)
         return error_set(e, -ENOMEM);
     struct future *f = c->future; /* borrowed, as in to_thread */
     executor_end(d->standard, &c->work);
     int r = future_await(f, NULL, e);
     /* The last thread is leaving. Cancelled: blocks until all jobs have ended, as asyncio does. */
-    executor_shutdown(d->standard, true);
+    executor_shutdown(d->standard, true, false);
     return r;
 }
