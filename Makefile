@@ -133,13 +133,14 @@ tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 c
 	$(call GATES,$(SANITIZER_OPTIONS) CC=clang SAN=thread,unit $(CONFORMANCE) e2e)
 
 # Reads of what was never written and writes past an end; leaks are the address sanitizer's (a forked child that ends by
-# _exit leaks on purpose). Left out are a million answers against the clock, and pidfd_open, which valgrind does not know.
+# _exit leaks on purpose). Left out are a million answers against the clock, and pidfd_open, which valgrind does not know:
+# of the child processes' tests all.
 # Traces are not compared here.
 MEMCHECK := valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
 MEMCHECKED_SCENARIOS := cancel|coro|future|gather|lock|queue|run|task|threadsafe
 
 valgrind: $(UNIT) $(BUILD)/conformance ## unit tests and a part of the scenarios under valgrind's memcheck
-	@$(RUN_TESTS) -x '$(MEMCHECK)' -m 10 valgrind $(filter-out %/test_redis_link %/test_process,$(UNIT))
+	@$(RUN_TESTS) -x '$(MEMCHECK)' -m 10 valgrind $(filter-out %/test_redis_link %/test_process %/test_process_pool %/test_process_pool_end,$(UNIT))
 	@bad=; for s in $$($(BUILD)/conformance --list | grep -E '^($(MEMCHECKED_SCENARIOS))-'); do \
 	  $(MEMCHECK) $(BUILD)/conformance $$s >/dev/null 2>$(BUILD)/memcheck; \
 	  if [ $$? = 99 ]; then cat $(BUILD)/memcheck; bad="$$bad $$s"; else echo "ok memcheck $$s"; fi; done; \

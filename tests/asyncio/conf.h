@@ -18,9 +18,9 @@ struct scenario {
 /* One list a file, ended by an empty row. */
 extern const struct scenario callback_scenarios[], cancel_scenarios[], coro_scenarios[],
     executor_scenarios[], future_scenarios[], gather_scenarios[], http_scenarios[], io_scenarios[],
-    limit_scenarios[], loop_scenarios[], many_scenarios[], redis_scenarios[], run_scenarios[],
-    scope_scenarios[], sync_scenarios[], task_scenarios[], teardown_scenarios[], thread_scenarios[],
-    wait_scenarios[];
+    limit_scenarios[], loop_scenarios[], many_scenarios[], process_scenarios[], redis_scenarios[],
+    run_scenarios[], scope_scenarios[], sync_scenarios[], task_scenarios[], teardown_scenarios[],
+    thread_scenarios[], wait_scenarios[];
 
 void start_clock(void);
 int units(void); /* whole units since start_clock: up to 3/4 late is forgiven */

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "tests/asyncio/conf.h"
+#include "tests/asyncio/conf_process.h"
 
 static const struct scenario *const lists[] = {
-    callback_scenarios, cancel_scenarios,   coro_scenarios,   executor_scenarios, future_scenarios,
-    gather_scenarios,   http_scenarios,     io_scenarios,     limit_scenarios,    loop_scenarios,
-    many_scenarios,     redis_scenarios,    run_scenarios,    scope_scenarios,    sync_scenarios,
-    task_scenarios,     teardown_scenarios, thread_scenarios, wait_scenarios};
+    callback_scenarios, cancel_scenarios,  coro_scenarios,     executor_scenarios, future_scenarios,
+    gather_scenarios,   http_scenarios,    io_scenarios,       limit_scenarios,    loop_scenarios,
+    many_scenarios,     process_scenarios, redis_scenarios,    run_scenarios,      scope_scenarios,
+    sync_scenarios,     task_scenarios,    teardown_scenarios, thread_scenarios,   wait_scenarios};
 
 static const struct scenario *find(const char *id)
 {
@@ -29,6 +30,7 @@ static void print_list(void)
 
 int main(int argc, char **argv)
 {
+    process_pool_child(argc, argv, process_functions);
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         print_list();
         return 0;

@@ -1,10 +1,11 @@
 /* doc_000.c - document 000: the first steps, from run() to functions that block. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tests/asyncio/doc.h"
-#include "worker/runtime/executor.h"
 #include "worker/runtime/gather.h"
+#include "worker/runtime/process_pool.h"
 #include "worker/runtime/wait.h"
 
 static int hello(void *arg, void **ret_result, struct err *e)
@@ -230,16 +231,21 @@ static int blocking_io(void *arg, void **ret_result, struct err *e)
     return 0;
 }
 
-static int cpu_bound(void *arg, void **ret_result, struct err *e)
+/* In another process: the sum comes back as its bytes. */
+static int cpu_bound(const void *arg, size_t len, void **ret_result, size_t *ret_len, struct err *e)
 {
-    static int64_t sum;
-    (void)e;
-    sum = 0;
-    for (int64_t i = 0; i < NUMBER(arg); i++)
-        sum += i * i;
-    *ret_result = &sum;
+    int64_t *sum = calloc(1, sizeof *sum);
+    (void)arg, (void)len;
+    if (!sum)
+        return err_set(e, -ENOMEM, "no memory for the sum");
+    for (int64_t i = 0; i < 100000; i++)
+        *sum += i * i;
+    *ret_result = sum;
+    *ret_len = sizeof *sum;
     return 0;
 }
+
+static const struct process_function functions[] = {{"cpu_bound", cpu_bound}, {NULL, NULL}};
 
 static void *on_pool(struct executor *x, executor_fn fn, void *arg)
 {
@@ -250,21 +256,33 @@ static void *on_pool(struct executor *x, executor_fn fn, void *arg)
     return v;
 }
 
+static void compute_elsewhere(void)
+{
+    struct executor *pool = need(executor_new_processes(0));
+    struct future *f = need(run_in_process(pool, "cpu_bound", NULL, 0, NULL));
+    void *v;
+    must(future_await(f, &v, NULL));
+    const struct process_bytes *sum = v;
+    say("custom process pool, %lld", (long long)*(const int64_t *)(const void *)sum->data);
+    future_unref(f);
+    executor_shutdown(pool, true, false);
+    executor_unref(pool);
+}
+
 static int pools_main(void *arg, void **ret_result, struct err *e)
 {
     (void)arg, (void)ret_result, (void)e;
     say("default thread pool, %d bytes", NUMBER(on_pool(NULL, blocking_io, NULL)));
     struct executor *own = need(executor_new(0));
     say("custom thread pool, %d bytes", NUMBER(on_pool(own, blocking_io, NULL)));
-    /* no process pool: a thread computes, which in C keeps no other thread from running */
-    const int64_t *sum = on_pool(own, cpu_bound, BOX(100000));
-    say("in place of a process pool, %lld", (long long)*sum);
     executor_shutdown(own, true, false);
     executor_unref(own);
+    compute_elsewhere();
     return 0;
 }
 
-/* Functions that block run on a pool's threads, the default one or one's own. */
+/* Functions that block run on a pool's threads, the default one or one's own; what computes runs in
+ * other processes. */
 static void pools(void)
 {
     play_task(pools_main);
@@ -301,12 +319,13 @@ static const struct example examples[] = {
     {"functions that block",
      pools,
      {"default thread pool, 100 bytes", "custom thread pool, 100 bytes",
-      "in place of a process pool, 333328333350000"}},
+      "custom process pool, 333328333350000"}},
     {"a closed loop", closed_loop, {"RuntimeError(Event loop is closed)"}},
     {NULL, NULL, {NULL}},
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
+    process_pool_child(argc, argv, functions);
     return document(examples);
 }
