@@ -141,9 +141,8 @@ static void a_password_that_the_server_repeats_is_not_shown(void **state)
     struct redis_options o = door_options(redis_server_url(w->server));
     o.password = "secret horse";
     assert_int_equal(door_open(&w->door, &o), 0);
-    for (int i = 0; i < 400 && !redis_trouble(w->door.redis)[0]; i++)
+    while (!redis_trouble(w->door.redis)[0])
         door_turn(&w->door, 10);
-    assert_string_not_equal(redis_trouble(w->door.redis), "");
     assert_null(strstr(redis_trouble(w->door.redis), "secret"));
     assert_int_equal(w->door.refusals, 0);
 }

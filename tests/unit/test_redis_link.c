@@ -233,8 +233,8 @@ static void a_blocking_command_has_a_deadline_of_its_own(void **state)
 {
     struct world *w = *state;
     UNTIL(w, door.ups, 1);
-    (void)door_send(&w->door, &w->a, 5000, (const char *const[]){"BLPOP", "nothing", "0.3", NULL});
-    (void)door_send(&w->door, &w->a, 100, (const char *const[]){"PING", NULL});
+    (void)door_send(&w->door, &w->a, 30000, (const char *const[]){"BLPOP", "nothing", "1.2", NULL});
+    (void)door_send(&w->door, &w->a, 1000, (const char *const[]){"PING", NULL});
     UNTIL(w, a.count, 2);
     assert_int_equal(w->a.nulls, 0);
     assert_int_equal(w->door.downs, 0);

@@ -43,6 +43,14 @@ static int end(void **state)
     return 0;
 }
 
+/* A peer and a link without a past: no backoff has grown. */
+static struct scene *anew(void **state)
+{
+    assert_int_equal(end(state), 0);
+    assert_int_equal(begin(state), 0);
+    return *state;
+}
+
 static void say(struct scene *s, const char *bytes, size_t len)
 {
     s->peer.says = bytes;
@@ -74,20 +82,21 @@ static const struct {
 
 static void what_is_no_answer_is_a_clean_cut_with_a_sentence(void **state)
 {
-    struct scene *s = *state;
-    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+    size_t n = sizeof cuts / sizeof cuts[0];
+    for (size_t i = 0; i < n; i++) {
+        struct scene *s = anew(state);
         say(s, cuts[i].says, strlen(cuts[i].says));
-        UNTIL(s, door.ups, (int)i + 1);
+        UNTIL(s, door.ups, 1);
         int64_t cpu = cpu_ms();
         DOOR_SEND(&s->door, &s->a, "PING");
-        UNTIL(s, door.downs, (int)i + 1);
-        assert_true(cpu_ms() - cpu < 1000);
+        UNTIL(s, door.downs, 1);
+        assert_true(cpu_ms() - cpu < 5000); /* no length was believed */
         assert_non_null(strstr(s->door.why.text, cuts[i].why));
-        assert_int_equal(s->a.count, (int)i + 1);
+        assert_int_equal(s->a.count, 1);
+        assert_int_equal(s->a.nulls, i < n - 1); /* the last one was answered, then cut */
         assert_string_equal(redis_trouble(s->door.redis), s->door.why.text);
+        UNTIL(s, door.ups, 2);
     }
-    assert_int_equal(s->a.nulls,
-                     sizeof cuts / sizeof cuts[0] - 1); /* the last one was answered, then cut */
 }
 
 static void a_status_line_without_end_is_cut(void **state)
@@ -159,14 +168,14 @@ static void a_greeting_that_is_none_is_no_link(void **state)
     static const char *const greetings[] = {
         "+OK\r\n", "*1\r\n$4\r\nPING\r\n", "-LOADING Redis is loading\r\n",
         "-MASTERDOWN Link with MASTER is down\r\n", "HTTP/1.1 200 OK\r\n"};
-    struct scene *s = *state;
     for (size_t i = 0; i < sizeof greetings / sizeof greetings[0]; i++) {
+        struct scene *s = anew(state);
         s->peer.greeting = greetings[i];
-        UNTIL(s, peer.heard, s->peer.heard + 2);
+        UNTIL(s, peer.heard, 2);
         assert_int_equal(s->door.ups, 0);
         assert_string_not_equal(redis_trouble(s->door.redis), "");
+        assert_int_equal(s->door.refusals, 0);
     }
-    assert_int_equal(s->door.refusals, 0);
 }
 
 /* Full jitter has no lower bound an attempt; 50 ms doubling to 5 s is at most n attempts whose
@@ -186,7 +195,7 @@ static void greeting_alone_does_not_reset_the_backoff(void **state)
 {
     struct scene *s = *state;
     s->peer.close_after = true; /* behind the first command, unanswered */
-    for (int64_t until = clock_now_ms() + 3000; clock_now_ms() < until;) {
+    for (int64_t until = clock_now_ms() + 2000; clock_now_ms() < until;) {
         if (redis_link_up(s->door.link) && s->a.count == s->door.downs)
             (void)DOOR_SEND(&s->door, &s->a, "PING");
         door_turn(&s->door, 1);
@@ -199,7 +208,7 @@ static void an_answer_resets_the_backoff(void **state)
     struct scene *s = *state;
     say(s, "+PONG\r\n", 7);
     s->peer.close_after = true;          /* behind the first command, answered */
-    int64_t by = clock_now_ms() + 20000; /* unreset it takes over a minute, else a second */
+    int64_t by = clock_now_ms() + 30000; /* unreset it takes over a minute, else a second */
     for (int i = 1; i <= 30 && clock_now_ms() < by; i++) {
         UNTIL(s, door.ups, i);
         DOOR_SEND(&s->door, &s->a, "PING");
@@ -248,7 +257,7 @@ static void trouble_is_over_when_every_link_is_back(void **state)
     redis_peer_hang_up(&s->peer);
     assert_true(door_until(&s->door, &downs, 1));
     UNTIL(s, door.downs, 1);
-    door_turn(&s->door, 1000); /* by now their backoffs are far apart */
+    door_turn(&s->door, 500); /* by now their backoffs are far apart */
     s->peer.slam = false;
     while (!redis_link_up(second) || !redis_link_up(s->door.link)) {
         assert_string_not_equal(redis_trouble(s->door.redis), "");

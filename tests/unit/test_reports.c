@@ -1,11 +1,21 @@
-/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
+/* LDFLAGS: -Wl,--wrap=clock_now_ns */
 #include "tests/unit/combine.h"
 
 #include <stdlib.h>
 
 #include "common/clock.h"
 
-/* What reaches the loop's exception handler: lost errors, and in debug mode who keeps the loop. */
+/* What reaches the loop's exception handler: lost errors, and in debug mode who keeps the loop. The
+ * clock goes on by what a callback or a task is said to take, and by nothing else. */
+
+static int64_t now_ns = 5000000000;
+
+int64_t __wrap_clock_now_ns(void);
+
+int64_t __wrap_clock_now_ns(void)
+{
+    return now_ns;
+}
 
 struct slow_reports {
     int count, of_tasks, with_name;
@@ -25,9 +35,7 @@ static int note_slow(struct loop *l, const struct loop_report *r, void *arg, str
 
 static void keep_thread(int64_t ms)
 {
-    int64_t until = clock_now_ns() + ms * 1000000;
-    while (clock_now_ns() < until)
-        continue;
+    now_ns += ms * 1000000;
 }
 
 static void slow_callback(void *arg)
@@ -73,8 +81,8 @@ static void debug_mode_names_who_keeps_the_loop(void **state)
 {
     (void)state;
     struct slow_reports x = slow_reports(50);
-    assert_true(x.count >= 2);
-    assert_true(x.of_tasks >= 1);
+    assert_int_equal(x.count, 2);
+    assert_int_equal(x.of_tasks, 1);
     assert_int_equal(x.with_name, 1);
 }
 

@@ -229,13 +229,16 @@ static int several_main(void *n, void **ret_result, struct err *e)
 {
     void *v[3] = {NULL, NULL, NULL};
     (void)ret_result;
-    struct future *fs[] = {start(give_after_ms, BOX(9)), start(give_after_ms, BOX(2)),
-                           start(give_after_ms, BOX(5)), NULL};
+    struct loop *l = loop_running();
+    struct future *fs[] = {loop_create_future(l), loop_create_future(l), loop_create_future(l),
+                           NULL};
     fs[3] = fs[0];
     struct as_completed *a = as_completed_new(fs, 4, -1);
     struct future *w[] = {start(next_body, a), start(next_body, a), start(next_body, a)};
     (void)turns(1);
     note(n, future_cancel(w[1])); /* its turn goes to the one behind */
+    (void)future_set_result(fs[1], BOX(2));
+    (void)future_set_result(fs[2], BOX(5));
     note(n, future_await(w[0], &v[0], e));
     note(n, future_await(w[1], NULL, e));
     note(n, future_await(w[2], &v[2], e));
@@ -281,6 +284,7 @@ static int overdue_main(void *n, void **ret_result, struct err *e)
 {
     struct future *f, *fs[] = {start(give_at_once, NULL), start(hang, NULL), start(hang, NULL)};
     (void)ret_result;
+    (void)future_await(fs[0], NULL, e); /* done before the time begins to run */
     struct as_completed *a = as_completed_new(fs, 3, 2);
     while (as_completed_more(a)) {
         note(n, as_completed_next(a, &f, NULL, e));
@@ -348,7 +352,7 @@ static int oom_wait(void *arg, void **ret_result, struct err *e)
     struct future *f = start(give_after_ms, BOX(1));
     if (!f)
         return -ENOMEM;
-    int r = wait_all(&f, 1, 1000);
+    int r = wait_all(&f, 1, 60000);
     if (r == 0)
         r = future_result(f, NULL, NULL);
     (void)future_cancel(f);
@@ -374,7 +378,7 @@ static int oom_as_completed(void *arg, void **ret_result, struct err *e)
     struct future *f = start(give_after_ms, BOX(1));
     if (!f)
         return -ENOMEM;
-    struct as_completed *a = as_completed_new(&f, 1, 1000);
+    struct as_completed *a = as_completed_new(&f, 1, 60000);
     int r = a ? as_completed_next(a, NULL, NULL, e) : -errno;
     as_completed_free(a);
     (void)future_cancel(f);

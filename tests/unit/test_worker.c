@@ -165,12 +165,18 @@ static void each_queue_has_its_own_handler(void **state)
 static void a_sleeping_job_leaves_the_others_running(void **state)
 {
     struct desk *d = *state;
-    struct job *slow = submit(d, SLEEP, "0.05"), *fast = submit(d, NOTHING, "");
+    struct job *slow = submit(d, SLEEP, FOREVER);
+    await_printed(d, "Waiting");
+    struct job *fast = submit(d, NOTHING, ""), *nap = submit(d, SLEEP, "0.05");
     assert_ptr_equal(next_back(d), fast);
-    assert_ptr_equal(next_back(d), slow);
-    assert_int_equal(slow->outcome, JOB_DONE);
-    assert_string_equal(printed(d), "Waiting 0.05\nDone 0.05\n");
+    assert_ptr_equal(next_back(d), nap);
+    assert_int_equal(nap->outcome, JOB_DONE);
+    assert_string_equal(printed(d), "Waiting " FOREVER "\nWaiting 0.05\nDone 0.05\n");
     (void)job_free(fast);
+    (void)job_free(nap);
+    assert_true(job_cancel(slow, CANCEL_SHUTDOWN));
+    worker_cancel(d->worker, slow);
+    assert_ptr_equal(next_back(d), slow);
     (void)job_free(slow);
 }
 
@@ -460,6 +466,7 @@ static void a_reason_that_finds_no_memory_is_left_out(void **state)
     for (unsigned i = 0; i < 100 && !without; i++) {
         struct job *j = a_job(d, SLEEP, "x");
         assert_non_null(j);
+        turn(d);             /* nothing else allocates now */
         oom_arm(2 + i % 10); /* the first one is worker_submit's */
         int r = worker_submit(d->worker, j);
         struct job *back = next_back(d);
