@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/dispatch.h"
+#include "daemon/durability.h"
 #include "daemon/life.h"
 #include "daemon/probe.h"
 #include "daemon/queue.h"
@@ -141,6 +142,7 @@ static void RUNS_ON(on_master) on_control_up(struct redis_link *link, void *data
 {
     (void)link;
     struct master *m = data;
+    durability_ask(m);
     for (size_t i = 0; i < m->nqueues; i++) {
         probe_rights(m->queues[i]);
         owner_kick(m->queues[i]);

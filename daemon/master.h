@@ -52,6 +52,7 @@ struct master {
     ev_timer beat, look, life_timer, again_timer;
     ev_signal signals[5];
     int64_t beat_sent_ms;
+    bool durability_known; /* the server was asked whether it keeps what it is given */
     enum life life;
     int64_t leave_by_ms; /* LEAVING gives up then */
     int exit_code;
