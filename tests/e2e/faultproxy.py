@@ -8,11 +8,18 @@ A line on stdin arms it anew and sets the counters to zero; the answer is a line
   KIND N [ARG]     break at the N-th command since (over all connections, from 1)
   none             break nothing
   release          first lets go what is held, then as `none`
+  slow MS          every answer comes MS milliseconds after its command
+  hole             nothing passes any more, and nobody is told: the connections that there are, and those that come
+                   until the next line, stay open and silent for ever
+  turn PATH        all connections are cut, and from now on new ones go to the server at PATH
 
 KIND is one of
   cut-before   the command is not forwarded; both sides are closed
   cut-after    the command is forwarded and carried out; its answer is swallowed, both sides are closed
   half         half of the answer is passed on, then both sides are closed
+  turn-before  the command is not forwarded; as `turn ARG`
+  kill-before  the command is not forwarded; the process that sent it gets SIGKILL
+  kill-after   the command is forwarded and carried out; instead of the answer its sender gets SIGKILL
   stall        the answer is swallowed and the connection stays open and silent
   split        the answer comes one byte at a time
   error        the command is not forwarded; the answer is the error ARG
@@ -20,9 +27,9 @@ KIND is one of
   late         the client is cut off; the command and all behind it reach the server when ARG further commands have passed,
                or on `release`
 """
-import asyncio, socket, struct, sys
+import asyncio, os, signal, socket, struct, sys
 
-LISTEN, UPSTREAM = sys.argv[1:3]
+LISTEN = sys.argv[1]
 
 
 class Need(Exception):
@@ -32,14 +39,30 @@ class Need(Exception):
 class Fault:
     kind, at, arg = "none", 0, ""
     commands = hits = 0
+    upstream = sys.argv[2]
+    slow = 0.0      # seconds
     held = []       # [server's writer, bytes, number of commands to wait for]
     kept = []       # server sides that outlive their clients
+    open = set()    # connections
 
     def arm(self, words):
-        self.kind = words[0]
-        self.at = int(words[1]) if len(words) > 1 else 0
-        self.arg = " ".join(words[2:])
+        self.kind, rest = words[0], words[1:]
+        self.at, self.slow = 0, 0.0
+        if self.kind == "slow":
+            self.slow = float(rest[0]) / 1000
+        elif self.kind == "turn":
+            self.turn(rest[0])
+        elif self.kind == "hole":
+            for c in self.open:
+                c.silent = True
+        elif rest:
+            self.at, self.arg = int(rest[0]), " ".join(rest[1:])
         self.commands = self.hits = 0
+
+    def turn(self, path):
+        self.upstream = path
+        for c in self.open:
+            reset(c.cw)
 
     def next(self):
         """Counts a command: is this the one?"""
@@ -47,7 +70,7 @@ class Fault:
         for h in self.held:
             h[2] -= 1
         self.release(lambda h: h[2] <= 0)
-        if self.kind in ("none", "release") or self.commands != self.at:
+        if self.commands != self.at:
             return False
         self.hits += 1
         return True
@@ -97,6 +120,12 @@ def reply(b, i=0):
     return i
 
 
+def kill_peer(w):
+    """SIGKILL to the process at the other end of a unix socket."""
+    credentials = w.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    os.kill(struct.unpack("3i", credentials)[0], signal.SIGKILL)
+
+
 def reset(w):
     sock = w.get_extra_info("socket")
     if sock is not None and sock.family != socket.AF_UNIX:
@@ -108,8 +137,9 @@ class Connection:
     def __init__(self, client, server):
         self.cr, self.cw = client
         self.sr, self.sw = server
-        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None)
+        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None, when it came)
         self.keep = False               # the server's side outlives the client's
+        self.silent = FAULT.kind == "hole"
 
     async def requests(self):
         buf = bytearray()
@@ -117,6 +147,8 @@ class Connection:
             data = await self.cr.read(65536)
             if not data:
                 return
+            if self.silent:
+                continue
             buf += data
             while buf:
                 try:
@@ -127,10 +159,14 @@ class Connection:
                 if kind == "late":
                     FAULT.held.append([self.sw, buf, int(FAULT.arg or 1)])
                     self.keep = True
-                if kind in ("late", "cut-before"):
+                if kind == "kill-before":
+                    kill_peer(self.cw)
+                if kind == "turn-before":
+                    FAULT.turn(FAULT.arg)
+                if kind in ("late", "cut-before", "turn-before", "kill-before"):
                     return
                 own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
-                await self.pending.put((kind, own))
+                await self.pending.put((kind, own, asyncio.get_running_loop().time()))
                 if own is None:
                     self.sw.write(bytes(buf[:n]))
                     await self.sw.drain()
@@ -153,15 +189,19 @@ class Connection:
     async def replies(self):
         buf = bytearray()
         while True:
-            kind, own = await self.pending.get()
+            kind, own, came = await self.pending.get()
             n = await self.answer(buf) if own is None else 0
             if own is None and not n:
                 return
             raw = bytes(buf[:n]) if own is None else own
             del buf[:n]
-            if kind == "cut-after":
+            if FAULT.slow:
+                await asyncio.sleep(came + FAULT.slow - asyncio.get_running_loop().time())
+            if kind == "kill-after":
+                kill_peer(self.cw)
+            if kind in ("cut-after", "kill-after"):
                 return
-            if kind == "stall":
+            if kind == "stall" or self.silent:
                 await asyncio.sleep(3600)
             if kind == "half":
                 raw = raw[:len(raw) // 2]
@@ -177,7 +217,9 @@ class Connection:
 
     async def run(self):
         both = [asyncio.ensure_future(self.requests()), asyncio.ensure_future(self.replies())]
+        FAULT.open.add(self)
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        FAULT.open.discard(self)
         for t in both:
             t.cancel()
         await asyncio.gather(*both, return_exceptions=True)
@@ -188,7 +230,7 @@ class Connection:
 
 async def accept(cr, cw):
     try:
-        server = await asyncio.open_unix_connection(UPSTREAM)
+        server = await asyncio.open_unix_connection(FAULT.upstream)
     except OSError:
         reset(cw)
         return
