@@ -51,6 +51,7 @@ int scene_free(void **state)
     daemon_free(s->second);
     proxy_free(s->proxy);
     redis_server_stop(s->redis);
+    redis_server_stop(s->other);
     if (getenv("E2E_KEEP"))
         (void)fprintf(stderr, "kept: %s\n", s->folder);
     else

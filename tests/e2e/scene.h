@@ -43,6 +43,7 @@ struct scene {
     const char *instance;   /* "e2e" */
     const char *redis_more; /* further settings of `redis: {…}` */
     struct redis_server *redis;
+    struct redis_server *other; /* for tests that need two; stopped with the scene when set */
     struct daemon *daemon;
     struct daemon *second; /* for tests that need two; freed with the scene when set */
     struct proxy *proxy;   /* likewise */
