@@ -65,6 +65,7 @@ static void RUNS_ON(on_master) drain(struct master *m)
     set_timer(m, (double)m->conf->shutdown_timeout_ms / 1000, 0);
     for (size_t i = 0; i < m->nqueues; i++) {
         claim_stop(m->queues[i]);
+        recover_stop(m->queues[i]);
         giveback_all(m->queues[i]);
     }
 }

@@ -123,6 +123,12 @@ static void RUNS_ON(on_master) feed_each(struct master *m)
         feed_kick(m->queues[(first + i) % m->nqueues]);
 }
 
+static void RUNS_ON(on_master) recover_each(struct master *m)
+{
+    for (size_t i = 0; i < m->nqueues; i++)
+        recover_kick(m->queues[i]);
+}
+
 static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     (void)loop, (void)revents;
@@ -131,6 +137,8 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         settle_flush(m->queues[i]);
     if (master_quiet(m) || !m->nqueues)
         return;
+    if (m->waiting)
+        recover_each(m); /* before any fresh claim */
     if (m->unread)
         feed_each(m);
     claim_turn(m);

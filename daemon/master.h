@@ -44,6 +44,7 @@ struct master {
     struct mailbox results; /* jobs that come back from workers */
     ev_async results_wake;
     uint32_t slots, held, unread, running;
+    uint32_t waiting;       /* queues whose recovery waits for a slot */
     uint64_t batch_numbers; /* one counter a run */
     unsigned epoch_numbers;
     int64_t again_at_ms; /* nothing is claimed or started before: memory or processes were short */

@@ -65,6 +65,7 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf)
     }
     owner_init(q);
     recover_init(q);
+    adopt_init(q);
     settle_init(q);
     giveback_init(q);
     pause_init(q);
@@ -80,6 +81,7 @@ struct queue *queue_free(struct queue *q)
     claim_close(q);
     pause_deinit(q);
     recover_deinit(q);
+    adopt_deinit(q);
     owner_deinit(q);
     settle_deinit(q);
     giveback_deinit(q);

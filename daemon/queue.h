@@ -3,7 +3,8 @@
  * what happens next.
  *
  *   owner.c     register, beat, release: may this run have anything of the queue
- *   look.c      the periodic look at passage and open epochs
+ *   look.c      the periodic look at passage, open epochs and other owners
+ *   adopt.c     who stands still among them loses the queue
  *   recover.c   what lies in Redis and is mine to run (compare.c, take.c)
  *   feed.c      reads what was found or taken
  *   claim.c     burst and pop: new jobs, never more than free slots (share.h: whose turn it is)
@@ -29,6 +30,7 @@
 #include "daemon/redis.h"
 #include "daemon/share.h"
 #include "daemon/trouble.h"
+#include "daemon/watch.h"
 
 struct master;
 
@@ -89,6 +91,7 @@ struct recover {
     struct recovery *run; /* the comparison and taking under way (recover.c); NULL: none */
     bool owed;            /* no fresh claim before it is over */
     bool again;           /* asked for while one was under way */
+    bool waiting;         /* `run` waits for a free slot: there is something to take */
     bool known;           /* one was finished: nothing of a dead run is left */
     uint32_t reading;     /* slots reserved for the LRANGE that is out; 0: none is */
     int64_t next_ms;      /* when to compare without a cause */
@@ -97,6 +100,12 @@ struct recover {
 
 struct look {
     bool out;
+    int64_t sent_ms; /* boot clock */
+};
+
+struct adopt {
+    struct watch watch; /* the other owners, and strays */
+    bool strays;        /* entries are watched that belong to nobody: each look compares */
 };
 
 struct queue {
@@ -117,6 +126,7 @@ struct queue {
     struct giveback giveback;
     struct recover recover;
     struct look look;
+    struct adopt adopt;
     struct trouble trouble;
     bool releasing, released; /* at the end */
     bool probed;              /* the user's rights were asked for */
@@ -177,6 +187,10 @@ void recover_init(struct queue *q);
 void recover_deinit(struct queue *q);
 /* Compares, takes what is open; owed: before any fresh claim. */
 void recover_start(struct queue *q, bool owed) RUNS_ON(on_master);
+/* Takes on where it waited for a slot and there is one. */
+void recover_kick(struct queue *q) RUNS_ON(on_master);
+/* Shutdown: nothing more is waited for. */
+void recover_stop(struct queue *q);
 /* Its list is gone: what is in memory runs to its end. */
 void recover_vanished(struct batch *b);
 
@@ -184,6 +198,14 @@ void recover_vanished(struct batch *b);
 
 /* Once a look's time. */
 void look_at(struct queue *q) RUNS_ON(on_master);
+
+/* ---- adopt.c ---- */
+
+void adopt_init(struct queue *q);
+void adopt_deinit(struct queue *q);
+/* A look's answer: every owner with its beat. */
+void adopt_look(struct queue *q, const struct redis_reply *owners, int64_t sent_ms)
+    RUNS_ON(on_master);
 
 /* ---- feed.c ---- */
 

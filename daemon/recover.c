@@ -2,8 +2,8 @@
  * look finds an epoch open. One recovery of a queue at a time; each step is the answer to the one
  * before:
  *
- *   fenced -> scan batches -> compare with memory -> fence dead runs
- *          -> take, one by one -> read sizes -> scan again
+ *   fenced -> scan batches -> compare with memory -> fence dead runs -> watch strays
+ *          -> take, one by one (waits for a slot) -> scan again
  *          nothing left of an open epoch: mark it empty -> over
  *
  * The comparison uses the link that carries settles, so their answers come in order. Judged are
@@ -20,8 +20,20 @@
 #include "common/log.h"
 #include "daemon/master.h"
 
+void recover_wait(struct queue *q, bool waiting)
+{
+    q->master->waiting += waiting;
+    q->master->waiting -= q->recover.waiting;
+    q->recover.waiting = waiting;
+}
+
 static void recovery_free(struct recovery *x)
 {
+    struct recover *of = &x->queue->recover;
+    if (of->run == x) {
+        recover_wait(x->queue, false);
+        of->run = NULL;
+    }
     epochs_clear(&x->open);
     entries_clear(&x->entries);
     (void)epoch_unref(x->epoch);
@@ -55,14 +67,11 @@ void recover_deinit(struct queue *q)
     ev_timer_stop(q->master->loop, &q->recover.retry);
     if (q->recover.run)
         recovery_free(q->recover.run);
-    q->recover.run = NULL;
 }
 
 void recover_give_up(struct recovery *x)
 {
     struct queue *q = x->queue;
-    if (q->recover.run == x)
-        q->recover.run = NULL;
     recovery_free(x);
     retry_in(q, 0.5); /* recover_start looks whether the links are up */
 }
@@ -70,10 +79,10 @@ void recover_give_up(struct recovery *x)
 static void RUNS_ON(on_master) over(struct recovery *x)
 {
     struct queue *q = x->queue;
-    bool again = q->recover.again, refused = x->refused;
-    q->recover.run = NULL;
+    bool again = q->recover.again, refused = x->refused, paused = x->paused;
     q->recover.again = false;
-    q->recover.owed = again && q->recover.owed; /* what it was asked for may be newer than it */
+    q->recover.owed =
+        paused || (again && q->recover.owed); /* what it was asked for may be newer than it */
     q->recover.next_ms = clock_now_ms() + 4 * q->master->conf->lease_ms;
     if (!refused) {
         q->recover.known = true;
@@ -157,7 +166,7 @@ void recover_fence(struct recovery *x)
     if (x->at == x->entries.n) {
         x->at = 0;
         x->took = 0;
-        return take_next(x);
+        return adopt_strays(x);
     }
     struct redis_command *c = queue_script(q, "fence_epoch", 3);
     redis_arg_text(c, q->key.owner);
@@ -252,10 +261,12 @@ static void RUNS_ON(on_master)
 void recover_start(struct queue *q, bool owed)
 {
     q->recover.owed = q->recover.owed || owed;
-    if (q->recover.run) {
+    if (q->recover.run && !q->recover.waiting) {
         q->recover.again = true;
         return;
     }
+    if (q->recover.run) /* what it knows is old */
+        recovery_free(q->recover.run);
     ev_timer_stop(q->master->loop, &q->recover.retry);
     if (!owner_current(q) || q->master->life == LIFE_ENDED)
         return; /* the registration starts it again */
@@ -271,4 +282,21 @@ void recover_start(struct queue *q, bool owed)
     redis_begin(c, "HGETALL");
     redis_arg_text(c, q->key.fenced);
     recover_send(x, q->master->control, c, on_open);
+}
+
+void recover_kick(struct queue *q)
+{
+    struct recovery *x = q->recover.run;
+    if (!q->recover.waiting || !queue_room(q))
+        return;
+    recover_wait(q, false);
+    take_next(x);
+}
+
+void recover_stop(struct queue *q)
+{
+    if (!q->recover.waiting)
+        return;
+    recovery_free(q->recover.run);
+    q->recover.owed = false;
 }

@@ -1,6 +1,7 @@
 /* recovery.h - one recovery of a queue, as its files share it: recover.c (its life, scan, fence,
- * mark), compare.c, take.c. Nobody else includes it. Runs on: master. Never awaits; each step ends
- * in a command whose answer begins the next, or in recover_give_up, which takes the recovery. */
+ * mark), compare.c, adopt.c, take.c. Nobody else includes it. Runs on: master. Never awaits; each
+ * step ends in a command whose answer begins the next, or in recover_give_up, which takes the
+ * recovery. */
 #ifndef DAEMON_RECOVERY_H
 #define DAEMON_RECOVERY_H
 
@@ -15,6 +16,7 @@ struct recovery {
     size_t at; /* the entry or epoch that is looked at */
     unsigned took;
     struct batch *batch; /* being taken, compared or sized; in memory only when compared */
+    bool paused;         /* something is left that may not be taken now */
     bool refused;        /* something could not be looked at or taken */
 };
 
@@ -24,6 +26,8 @@ struct recovery {
 void recover_give_up(struct recovery *x);
 /* An answer that cannot be used ends it; true then, and x is taken. */
 bool recover_unusable(struct recovery *x, const struct redis_reply *r, enum redis_type wanted);
+/* It stands still until there is a free slot (recover_kick), or goes on. */
+void recover_wait(struct queue *q, bool waiting);
 /* One batch or epoch could not be looked at: it goes on with the next. */
 void recover_passed_over(struct recovery *x, const struct redis_reply *r);
 /* As redis_send with x as data; takes x where it cannot be sent. */
@@ -39,6 +43,11 @@ void recover_scan(struct recovery *x, const char *cursor) RUNS_ON(on_master);
 
 /* From batch b of memory on. */
 void compare_next(struct recovery *x, struct batch *b) RUNS_ON(on_master);
+
+/* ---- adopt.c ---- */
+
+/* Watches entries that belong to nobody; take_next follows. */
+void adopt_strays(struct recovery *x) RUNS_ON(on_master);
 
 /* ---- take.c ---- */
 

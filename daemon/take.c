@@ -20,33 +20,65 @@ static bool still_runs(const struct queue *q, const char *epoch)
     return false;
 }
 
+/* Length, bits and entry of a batch that is mine, as `at` holds them in a row; takes b. */
+static int RUNS_ON(on_master) have(struct batch *b, const struct redis_reply *at)
+{
+    if (at[2].type == REDIS_STRING)
+        (void)batch_parse_entry(b, at[2].str, at[2].len);
+    if (at[0].type == REDIS_INTEGER && at[0].integer > 0 && at[0].integer <= UINT32_MAX)
+        return feed_batch(b, (uint32_t)at[0].integer, &at[1]);
+    (void)batch_free(b); /* settled meanwhile */
+    return 0;
+}
+
+/* Takes b. */
+static void RUNS_ON(on_master) not_taken(struct recovery *x, struct batch *b, const char *why)
+{
+    struct queue *q = x->queue;
+    (void)batch_free(b);
+    if (strcmp(why, "newer") == 0) {
+        x->refused = true;
+        log_warn("newer-format", "queue='%s' batch=%s what='left alone: a newer version wrote it'",
+                 q->conf->name, x->entries.at[x->at].field);
+    }
+    if (strcmp(why, "not owner") == 0) {
+        owner_doubt(q);
+        return recover_give_up(x);
+    }
+    x->paused = strcmp(why, "paused") == 0;
+    if (x->paused)
+        pause_begin(q);
+    x->at = x->paused ? x->entries.n : x->at + 1;
+    take_next(x);
+}
+
 static void RUNS_ON(on_master)
     on_take(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
     struct recovery *x = data;
     struct queue *q = x->queue;
-    if (r && r->type == REDIS_STRING && redis_is(r, "ok"))
-        return next_resolve(x);
-    x->batch = batch_free(x->batch);
-    if (!r) {
+    struct batch *b = x->batch;
+    bool sound = r && r->type == REDIS_ARRAY && r->n && r->item[0].type == REDIS_STRING;
+    x->batch = NULL;
+    if (!r || x->epoch != q->epoch) {
+        (void)batch_free(b);
         if (x->epoch == q->epoch)
             owner_raise(q); /* what was sent may still run: not after this */
         return recover_give_up(x);
     }
-    if (r->type != REDIS_STRING)
+    if (!sound)
         recover_passed_over(x, r);
-    if (redis_is(r, "newer")) {
-        x->refused = true;
-        log_warn("newer-format", "queue='%s' batch=%s what='left alone: a newer version wrote it'",
-                 q->conf->name, x->entries.at[x->at].field);
-    }
-    if (redis_is(r, "not owner")) {
-        owner_doubt(q);
-        return recover_give_up(x);
-    }
+    if (!sound || r->n != 4)
+        return not_taken(x, b, sound ? r->item[0].str : "");
+    x->took++;
     x->at++;
-    take_next(x);
+    return have(b, r->item + 1) < 0 ? recover_give_up(x) : take_next(x);
+}
+
+static bool of_this_name(const struct queue *q, const struct entry *e)
+{
+    return strcmp(e->split, q->instance) == 0;
 }
 
 static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry *e)
@@ -70,7 +102,8 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
         redis_arg_text(c, e->epoch);
         redis_arg_text(c, e->field);
         redis_arg_text(c, b->field);
-        redis_arg_int(c, INT32_MAX);
+        redis_arg_int(c, queue_room(q));
+        redis_arg_int(c, of_this_name(q, e) ? 0 : q->master->conf->lease_ms * 2 / 15);
         x->batch = b;
         r = redis_send(q->master->work, c, 0, on_take, x);
     }
@@ -100,6 +133,15 @@ static void mark_known(struct recovery *x)
     }
 }
 
+/* What another left is taken while there is a slot for one job of it at least; what this name left
+ * is mine in any case. */
+static bool may_take(const struct recovery *x, const struct entry *e)
+{
+    const struct queue *q = x->queue;
+    return epochs_have(&x->open, e->epoch) && !still_runs(q, e->epoch) &&
+           (of_this_name(q, e) || !master_quiet(q->master));
+}
+
 /* My own batches that memory does not know, and what open epochs left; oldest first. */
 void take_next(struct recovery *x)
 {
@@ -108,16 +150,18 @@ void take_next(struct recovery *x)
         mark_known(x);
     for (; x->at < x->entries.n; x->at++) {
         const struct entry *e = &x->entries.at[x->at];
-        if (epochs_have(&x->open, e->epoch) && !still_runs(q, e->epoch))
-            return send_take(x, e);
-        if (strcmp(e->split, q->instance) != 0 || strcmp(e->epoch, x->epoch->name) != 0)
+        if (may_take(x, e)) {
+            recover_wait(q, !of_this_name(q, e) && !queue_room(q));
+            return q->recover.waiting ? (void)0 : send_take(x, e);
+        }
+        if (!of_this_name(q, e) || strcmp(e->epoch, x->epoch->name) != 0)
             continue;
         if (e->known || is_known(q, e->field))
             continue;
         x->batch = batch_new(q, e->records ? "r" : "", e->number);
         return x->batch ? next_resolve(x) : recover_give_up(x);
     }
-    if (x->took) {
+    if (x->took && !x->paused) {
         entries_clear(&x->entries); /* what came since, and what is left */
         x->at = SIZE_MAX;
         return recover_scan(x, "0");
@@ -144,17 +188,9 @@ static void RUNS_ON(on_master)
         x->at++;
         return take_next(x);
     }
-    if (r->item[2].type == REDIS_STRING)
-        (void)batch_parse_entry(b, r->item[2].str, r->item[2].len);
-    if (r->item[0].integer > 0 && r->item[0].integer <= UINT32_MAX) {
-        x->took++;
-        if (feed_batch(b, (uint32_t)r->item[0].integer, &r->item[1]) < 0)
-            return recover_give_up(x);
-    } else {
-        (void)batch_free(b); /* settled meanwhile */
-    }
+    x->took += r->item[0].integer > 0;
     x->at++;
-    take_next(x);
+    return have(b, r->item) < 0 ? recover_give_up(x) : take_next(x);
 }
 
 /* Length, bitmap and entry of x->batch, in one step: a script, so that nothing comes between. */

@@ -6,6 +6,7 @@
 A line on stdin arms it anew and sets the counters to zero; the answer is a line `commands <n> hits <n>` with the counts so far:
 
   KIND N [ARG]     break at the N-th command since (over all connections, from 1)
+  match WORD       from now on only commands with WORD in them count, until the next `none`
   none             break nothing
   release          first lets go what is held, then as `none`
   slow MS          every answer comes MS milliseconds after its command
@@ -38,6 +39,7 @@ class Need(Exception):
 
 class Fault:
     kind, at, arg = "none", 0, ""
+    word = b""
     commands = hits = 0
     upstream = sys.argv[2]
     slow = 0.0      # seconds
@@ -47,6 +49,9 @@ class Fault:
 
     def arm(self, words):
         self.kind, rest = words[0], words[1:]
+        if self.kind in ("match", "none"):
+            self.word = words[1].encode() if rest else b""
+            self.kind, rest = "none", []
         self.at, self.slow = 0, 0.0
         if self.kind == "slow":
             self.slow = float(rest[0]) / 1000
@@ -64,8 +69,10 @@ class Fault:
         for c in self.open:
             reset(c.cw)
 
-    def next(self):
+    def next(self, command):
         """Counts a command: is this the one?"""
+        if self.word not in command:
+            return False
         self.commands += 1
         for h in self.held:
             h[2] -= 1
@@ -155,7 +162,7 @@ class Connection:
                     n = request(buf)
                 except Need:
                     break
-                kind = FAULT.kind if FAULT.next() else ""
+                kind = FAULT.kind if FAULT.next(buf[:n]) else ""
                 if kind == "late":
                     FAULT.held.append([self.sw, buf, int(FAULT.arg or 1)])
                     self.keep = True

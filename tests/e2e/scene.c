@@ -110,6 +110,23 @@ void scene_start(struct scene *s, const char *more)
     await_registered(s, before);
 }
 
+void scene_second(struct scene *s, const char *instance, const char *more)
+{
+    const char *first = s->instance;
+    char before[256];
+    s->instance = instance;
+    owner_of(s, before, sizeof before);
+    if (!s->second)
+        s->second = daemon_new(s->folder, instance);
+    char *text = scene_conf(s, more);
+    daemon_configure(s->second, text);
+    free(text);
+    daemon_start(s->second);
+    scene_await(s, LIMIT_MS, registered_since(s, before) || !daemon_alive(s->second));
+    scene_check(s, daemon_alive(s->second));
+    s->instance = first;
+}
+
 void scene_again(struct scene *s)
 {
     char before[256];
@@ -164,6 +181,10 @@ void scene_fail(struct scene *s, const char *what, const char *file, int line)
     bool alive = daemon_alive(s->daemon);
     (void)fprintf(stderr, "%s\nthe daemon %s; the end of its log:\n%s\n", what,
                   alive ? "lives" : "has ended", tail_of(err, len));
+    if (s->second) {
+        err = daemon_err(s->second, &len);
+        (void)fprintf(stderr, "the end of the second's log:\n%s\n", tail_of(err, len));
+    }
     show_keys(s);
     _fail(file, line);
     abort();

@@ -72,7 +72,9 @@ int scene_free(void **state);
 void scene_launch(struct scene *s, const char *more);
 void scene_start(struct scene *s,
                  const char *more); /* the same, and waits until it is registered at `queue` */
-void scene_again(struct scene *s);  /* starts it anew with the file as it is, and waits likewise */
+/* Another instance of that name beside it, as `second`; until it is registered at `queue`. */
+void scene_second(struct scene *s, const char *instance, const char *more);
+void scene_again(struct scene *s); /* starts it anew with the file as it is, and waits likewise */
 char *scene_conf(const struct scene *s, const char *more); /* the text alone; gives, free() */
 /* A signal; it must end with `code` within the limit. */
 void scene_stop(struct scene *s, int sig, int code, int64_t limit_ms);

@@ -149,7 +149,10 @@ static void put_back_is_bounded_by_a_hundred_and_by_a_mebibyte(void **state)
 }
 
 #define TAKE "owner paused old acked.old batches fenced new acked.new stats"
-#define ARGS(room) "e.1|3|d.1|k:d.1:7|i:e.1:1|" room
+#define ARGS(room) "e.1|3|d.1|k:d.1:7|i:e.1:1|" room "|2000"
+#define FENCED_NOW                                                                            \
+    "EVAL|local t = redis.call('TIME') redis.call('HSET', 'fenced', 'd.1', t[1] * 1000 .. ' " \
+    "open')|0"
 
 /* A batch of three of the fenced epoch d.1, the second settled. */
 static void leave_a_batch(struct scripts *s, const char *entry)
@@ -168,7 +171,7 @@ static void take_moves_a_fenced_batch_as_it_lies(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 2 1 -");
     DO(s, "HSET stats done 4");
-    RUN(s, "take", TAKE, ARGS("2"), "ok");
+    RUN(s, "take", TAKE, ARGS("2"), "[ok 3 @ 1 d.1-7 3 0 -]"); /* @: 0x40 */
     LEFT(s, "acked.new=<1> batches={i:e.1:1:1 d.1-7 3 0 -, k:d.1:8:1 d.1-8 0 0 -} " OTHERS
             "new=[c b a] " OWNER " stats={done:4, recovered:2}");
 }
@@ -178,18 +181,30 @@ static void take_needs_no_bitmap(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "DEL acked.old");
-    RUN(s, "take", TAKE, ARGS("3"), "ok");
+    RUN(s, "take", TAKE, ARGS("3"), "[ok 3 nil 1 d.1-7 1 0 -]");
     LEFT(s, "batches={i:e.1:1:1 d.1-7 1 0 -, k:d.1:8:1 d.1-8 0 0 -} " OTHERS "new=[c b a] " OWNER
             " stats={recovered:3}");
 }
 
-static void take_leaves_what_is_larger_than_the_room(void **state)
+static void take_leaves_what_is_larger_than_the_room_for_a_moment(void **state)
 {
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
-    RUN(s, "take", TAKE, ARGS("1"), "large"); /* two of three are not settled */
-    LEFT(s, UNTAKEN OTHERS "old=[c b a] " OWNER);
-    RUN(s, "take", TAKE, ARGS("2"), "ok");
+    DO(s, FENCED_NOW);
+    RUN(s, "take", TAKE, ARGS("1"), "[large]"); /* two of three are not settled */
+    LEFT(s, UNTAKEN "fenced={d.1:T open} old=[c b a] " OWNER);
+    RUN(s, "take", TAKE, ARGS("2"), "[ok 3 @ 1 d.1-7 1 0 -]");
+}
+
+static void later_take_asks_for_no_room(void **state)
+{
+    struct scripts *s = *state;
+    leave_a_batch(s, "1 d.1-7 0 0 -");
+    RUN(s, "take", TAKE, ARGS("1"), "[ok 3 @ 1 d.1-7 1 0 -]");
+    assert_int_equal(begin(state), 0);
+    leave_a_batch(s, "1 d.1-7 0 0 -");
+    DO(s, FENCED_NOW);
+    RUN(s, "take", TAKE, "e.1|3|d.1|k:d.1:7|i:e.1:1|1|0", "[ok 3 @ 1 d.1-7 1 0 -]");
 }
 
 static void take_needs_the_epoch_to_be_fenced(void **state)
@@ -197,7 +212,7 @@ static void take_needs_the_epoch_to_be_fenced(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "HDEL fenced d.1");
-    RUN(s, "take", TAKE, ARGS("9"), "nothing");
+    RUN(s, "take", TAKE, ARGS("9"), "[nothing]");
     LEFT(s, UNTAKEN "old=[c b a] " OWNER);
 }
 
@@ -206,7 +221,7 @@ static void take_needs_the_entry(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "HDEL batches k:d.1:7");
-    RUN(s, "take", TAKE, ARGS("9"), "nothing");
+    RUN(s, "take", TAKE, ARGS("9"), "[nothing]");
     LEFT(s, "acked.old=<1> batches={k:d.1:8:1 d.1-8 0 0 -} " OTHERS "old=[c b a] " OWNER);
 }
 
@@ -215,7 +230,7 @@ static void an_entry_without_its_list_goes(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "DEL old");
-    RUN(s, "take", TAKE, ARGS("9"), "nothing");
+    RUN(s, "take", TAKE, ARGS("9"), "[nothing]");
     LEFT(s, "batches={k:d.1:8:1 d.1-8 0 0 -} " OTHERS OWNER);
 }
 
@@ -228,7 +243,7 @@ static void take_leaves_a_newer_entry_alone(void **state)
     leave_a_batch(s, "1 d.1-7 0 0 -");
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         DO(s, "HSET|batches|k:d.1:7|%s", entries[i]);
-        RUN(s, "take", TAKE, ARGS("9"), "newer");
+        RUN(s, "take", TAKE, ARGS("9"), "[newer]");
         SAYS(s, entries[i], "HGET batches k:d.1:7");
         SAYS(s, "0", "EXISTS new acked.new stats");
         SAYS(s, "3", "LLEN old");
@@ -240,12 +255,12 @@ static void only_a_live_owner_under_no_pause_takes(void **state)
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "SET|owner|1 e.1 4 host");
-    RUN(s, "take", TAKE, ARGS("9"), "not owner");
+    RUN(s, "take", TAKE, ARGS("9"), "[not owner]");
     DO(s, "DEL owner");
-    RUN(s, "take", TAKE, ARGS("9"), "not owner");
+    RUN(s, "take", TAKE, ARGS("9"), "[not owner]");
     DO(s, "SET|owner|1 e.1 3 host");
     DO(s, "SET paused why");
-    RUN(s, "take", TAKE, ARGS("9"), "paused");
+    RUN(s, "take", TAKE, ARGS("9"), "[paused]");
     LEFT(s, UNTAKEN OTHERS "old=[c b a] " OWNER " paused=\"why\"");
 }
 
@@ -254,11 +269,11 @@ static void a_named_job_gets_a_strike_unless_its_bit_is_set(void **state)
 {
     struct scripts *s = *state;
     leave_a_batch(s, "1 d.1-7 4 1 2");
-    RUN(s, "take", TAKE, ARGS("9"), "ok");
+    RUN(s, "take", TAKE, ARGS("9"), "[ok 3 @ 1 d.1-7 5 2 2]");
     SAYS(s, "1 d.1-7 5 2 2", "HGET batches i:e.1:1");
     assert_int_equal(begin(state), 0);
     leave_a_batch(s, "1 d.1-7 4 1 1");
-    RUN(s, "take", TAKE, ARGS("9"), "ok");
+    RUN(s, "take", TAKE, ARGS("9"), "[ok 3 @ 1 d.1-7 5 0 -]");
     SAYS(s, "1 d.1-7 5 0 -", "HGET batches i:e.1:1");
 }
 
@@ -268,7 +283,7 @@ static void a_full_redis_is_still_taken_over(void **state)
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, "LPUSH popped z");
     DO(s, "CONFIG SET maxmemory 1");
-    RUN(s, "take", TAKE, ARGS("9"), "ok");
+    RUN(s, "take", TAKE, ARGS("9"), "[ok 3 @ 1 d.1-7 1 0 -]");
     RUN(s, "put_back", "popped q", "", "1");
     DO(s, "CONFIG SET maxmemory 0");
     SAYS(s, "[c b a]", "LRANGE new 0 -1");
@@ -295,7 +310,8 @@ int main(void)
         TEST(put_back_is_bounded_by_a_hundred_and_by_a_mebibyte),
         TEST(take_moves_a_fenced_batch_as_it_lies),
         TEST(take_needs_no_bitmap),
-        TEST(take_leaves_what_is_larger_than_the_room),
+        TEST(take_leaves_what_is_larger_than_the_room_for_a_moment),
+        TEST(later_take_asks_for_no_room),
         TEST(take_needs_the_epoch_to_be_fenced),
         TEST(take_needs_the_entry),
         TEST(an_entry_without_its_list_goes),

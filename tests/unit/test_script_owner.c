@@ -1,5 +1,5 @@
 /* The scripts of ownership against a real Redis: register, beat, release, fence, fence_epoch,
- * mark_empty, look. After each what is in Redis is compared as a whole. */
+ * mark_empty, look, live. After each what is in Redis is compared as a whole. */
 #include <stdlib.h>
 
 #include "tests/unit/script_assert.h"
@@ -252,14 +252,26 @@ static void mark_empty_removes_what_has_been_empty_for_an_hour(void **state)
     LEFT(s, "fenced={e.2:T empty, e.3:T open, e.4:T empty}");
 }
 
-static void look_counts_passage_and_open_epochs(void **state)
+static void look_counts_passage_and_open_epochs_and_names_the_owners(void **state)
 {
     struct scripts *s = *state;
-    RUN(s, "look", "popped fenced", "", "[0 0]");
+    RUN(s, "look", "popped fenced owners", "", "[0 0 []]");
     DO(s, "LPUSH popped a b c");
     DO(s, "HSET|fenced|e.1|5 open|e.2|5 empty|e.3|6 open");
-    RUN(s, "look", "popped fenced", "", "[3 2]");
-    LEFT(s, "fenced={e.1:5 open, e.2:5 empty, e.3:6 open} popped=[c b a]");
+    DO(s, "ZADD owners 1700000000005 k 3 i");
+    RUN(s, "look", "popped fenced owners", "", "[3 2 [i 3 k 1700000000005]]");
+    LEFT(s, "fenced={e.1:5 open, e.2:5 empty, e.3:6 open} owners=(i k) popped=[c b a]");
+}
+
+static void live_tells_epoch_and_beat_of_each_that_is_asked_about(void **state)
+{
+    struct scripts *s = *state;
+    DO(s, "SET|owner:i|1 e.1 7 host");
+    DO(s, "SET|owner:k|1 f.2 1 host");
+    DO(s, "SET|owner:n|2 g.1 1 host");
+    DO(s, "ZADD owners 1700000000005 i 4 m");
+    RUN(s, "live", "owners owner:i owner:k owner:m owner:n owner:o", "i|k|m|n|o",
+        "[e.1 1700000000005 f.2   4 ?   ]");
 }
 
 int main(void)
@@ -291,7 +303,8 @@ int main(void)
         TEST(mark_empty_keeps_the_hash_while_one_is_open),
         TEST(mark_empty_invents_no_epoch),
         TEST(mark_empty_removes_what_has_been_empty_for_an_hour),
-        TEST(look_counts_passage_and_open_epochs),
+        TEST(look_counts_passage_and_open_epochs_and_names_the_owners),
+        TEST(live_tells_epoch_and_beat_of_each_that_is_asked_about),
     };
     return cmocka_run_group_tests_name("script_owner", tests, scripts_begin, scripts_end);
 }

@@ -1,0 +1,139 @@
+/* Two daemons with names of their own at one queue, both alive: whatever Redis does, neither takes
+ * the other for dead. */
+#include "tests/e2e/scene.h"
+
+#define LEASE "lease = 3.0; "
+#define HOLD_MS 4000 /* more than a lease */
+
+static unsigned others(struct scene *s, const char *line)
+{
+    unsigned n = 0;
+    for (const char *p = daemon_out(s->second, NULL); (p = strstr(p, line)); p += strlen(line))
+        n++;
+    return n;
+}
+
+static unsigned fences(struct scene *s)
+{
+    return daemon_logged(s->daemon, "instance-fenced") +
+           daemon_logged(s->second, "instance-fenced");
+}
+
+static void stop_second(struct scene *s, int sig)
+{
+    assert_int_equal(daemon_stop(s->second, sig, LIMIT_MS), 0);
+}
+
+/* n long jobs at the first, all running, then a second beside it. */
+static void first_holds(struct scene *s, const char *lease, unsigned n)
+{
+    char conf[200];
+    push_numbers(s, "queue", "600.", 0, n);
+    (void)snprintf(conf, sizeof conf, "%s concurrency = %u; " ONE("sleep", ""), lease, n);
+    scene_start(s, conf);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", n).distinct == n);
+    scene_second(s, "other", conf);
+}
+
+/* Each exactly once, and nothing else is left. */
+static void all_are_listed_again(struct scene *s, const char *prefix, unsigned n)
+{
+    struct tally t = held(s, "queue", prefix, n);
+    assert_int_equal(t.distinct, n);
+    assert_int_equal(t.total, n);
+    assert_int_equal(ask_int(s, "LLEN queue"), n);
+    assert_int_equal(ask_int(s, "DEL queue"), 1);
+    assert_string_equal(left_over(s), "");
+}
+
+static bool nothing_has_changed(struct scene *s, unsigned n)
+{
+    return daemon_alive(s->daemon) && daemon_alive(s->second) && fences(s) == 0 &&
+           printed(s, "Waiting", "600.", n).total == n && others(s, "Waiting") == 0;
+}
+
+static void nothing_was_taken(struct scene *s, unsigned n)
+{
+    scene_hold(s, HOLD_MS, nothing_has_changed(s, n));
+    assert_int_equal(stat_of(s, "queue", "recovered"), 0);
+    assert_int_equal(claimed(s, "queue"), n);
+    assert_int_equal(ask_int(s, "EXISTS rpopd:{queue}:fenced"), 0);
+    stop_second(s, SIGQUIT);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    all_are_listed_again(s, "600.", n);
+}
+
+static void the_living_are_left_alone(void **state)
+{
+    if (!scene_long())
+        skip();
+    first_holds(*state, LEASE, 10);
+    nothing_was_taken(*state, 10);
+}
+
+static void nobody_is_dead_while_redis_is_frozen(void **state)
+{
+    struct scene *s = *state;
+    first_holds(s, LEASE, 10);
+    redis_server_signal(s->redis, SIGSTOP);
+    scene_hold(s, scene_long() ? 20000 : HOLD_MS, nothing_has_changed(s, 10));
+    redis_server_signal(s->redis, SIGCONT);
+    nothing_was_taken(s, 10);
+}
+
+static void nobody_is_dead_while_redis_is_away(void **state)
+{
+    if (!scene_long())
+        skip();
+    struct scene *s = *state;
+    first_holds(s, LEASE, 10);
+    redis_server_kill(s->redis);
+    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
+    assert_int_equal(redis_server_restart(s->redis, true), 0);
+    nothing_was_taken(s, 10);
+}
+
+static void nobody_is_dead_while_writes_are_held_back(void **state)
+{
+    struct scene *s = *state;
+    first_holds(s, LEASE, 10);
+    assert_int_equal(ask_int(s, "CLIENT PAUSE %d WRITE", HOLD_MS), 1);
+    nothing_was_taken(s, 10);
+}
+
+static void nobody_is_dead_while_writes_are_refused(void **state)
+{
+    if (!scene_long())
+        skip();
+    struct scene *s = *state;
+    first_holds(s, LEASE, 10);
+    assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 1"), 1);
+    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
+    assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 0"), 1);
+    nothing_was_taken(s, 10);
+}
+
+static void nobody_is_dead_while_redis_is_full(void **state)
+{
+    if (!scene_long())
+        skip();
+    struct scene *s = *state;
+    first_holds(s, LEASE, 10);
+    assert_int_equal(ask_int(s, "CONFIG SET maxmemory 1"), 1);
+    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
+    assert_int_equal(ask_int(s, "CONFIG SET maxmemory 0"), 1);
+    nothing_was_taken(s, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(the_living_are_left_alone),
+        SCENE(nobody_is_dead_while_redis_is_frozen),
+        DURABLE(nobody_is_dead_while_redis_is_away),
+        SCENE(nobody_is_dead_while_writes_are_held_back),
+        SCENE(nobody_is_dead_while_writes_are_refused),
+        SCENE(nobody_is_dead_while_redis_is_full),
+    };
+    return scene_run(tests);
+}
