@@ -1,5 +1,5 @@
 # rpopd: `make help` lists the targets. Settings: PREFIX SYSCONFDIR DESTDIR CC CFLAGS LDFLAGS WERROR=1 V=1 CORO=ucontext
-# SAN=address,undefined|thread FLAVOUR_SUFFIX (a build folder of its own) BUILD TEST_LIMIT FUZZ_SECONDS
+# SAN=address,undefined|thread FLAVOUR_SUFFIX (a build folder of its own) BUILD TEST_LIMIT TEST_JOBS FUZZ_SECONDS
 
 # Debian packages: what building, the demo and the tests take, then what the further checks take.
 DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev libsystemd-dev libjansson-dev libcmocka-dev \
@@ -28,7 +28,8 @@ empty      :=
 space      := $(empty) $(empty)
 FLAVOUR    := $(subst $(space),-,$(strip $(subst $(comma),-,$(SAN)) $(CORO) $(FLAVOUR_SUFFIX)))
 BUILD      := build$(if $(FLAVOUR),/$(FLAVOUR))
-TEST_LIMIT ?= $(if $(SAN),600,180)# seconds for one test program
+TEST_LIMIT ?= $(if $(SAN),600,300)# seconds for one test program
+TEST_JOBS  ?= $(shell expr 2 '*' $$(nproc))# test programs at once: most of their time they wait
 
 Q   := $(if $(V),,@)
 say  = $(if $(V),,@printf '  %-4s %s\n' $1 $2)
@@ -106,7 +107,7 @@ run: $(BUILD)/rpopd ## the same daemon and Redis for your own redis-cli, until C
 # $1: make settings, $2: gates
 GATES = @failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
         [ -z "$$failed" ] || { echo "$@: failed:$$failed"; exit 1; }; echo "$@: all passed:$(if $1, ($1)) $2"
-RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) sh tests/run.sh -t $(TEST_LIMIT)
+RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) bash tests/run.sh -j $(TEST_JOBS) -a test_quiet -t $(TEST_LIMIT)
 CONFORMANCE := $(filter conformance documents,$(CHECKS))
 
 check: ## unit, conformance and end-to-end tests, then layers and docs
@@ -117,8 +118,10 @@ programs: $(UNIT) $(E2E) $(BENCH) # whatever a test or a measurement runs
 unit: $(UNIT) ## unit tests: a cmocka program a module
 	@$(RUN_TESTS) unit $(UNIT)
 
-# What measures processor time and memory, and what builds and installs by itself, says nothing under a sanitizer.
-E2E_RUN = $(if $(SAN),$(filter-out %/test_quiet,$(E2E)),$(E2E) $(SHELL_TESTS))
+# The longest begin, so that none of them ends alone. What measures processor time and memory, and what builds and
+# installs by itself, says nothing under a sanitizer.
+E2E_LONGEST = $(filter %/test_redis_gone %/test_redis_errors %/test_links,$(E2E))
+E2E_RUN = $(E2E_LONGEST) $(if $(SAN),,$(SHELL_TESTS)) $(filter-out $(E2E_LONGEST) $(if $(SAN),%/test_quiet),$(E2E))
 
 e2e: $(BUILD)/rpopd $(E2E) ## tests of the built daemon against a redis-server of their own
 	@$(RUN_TESTS) e2e $(E2E_RUN)

@@ -1,18 +1,28 @@
-#!/bin/sh
-# run.sh [-t SECONDS] [-m FACTOR] [-x WRAPPER] NAME PROGRAM...
-# Runs test programs (cmocka, or *.sh that prints TAP) one after the other, each in a process group of its own under
-# a time limit, shows what they print and sums up. Fails when one fails, hangs, or runs no test at all.
+#!/bin/bash
+# run.sh [-j JOBS] [-a NAME]... [-t SECONDS] [-m FACTOR] [-x WRAPPER] NAME PROGRAM...
+# Runs test programs (cmocka, or *.sh that prints TAP), JOBS at a time (1), each in a process group of its own under a
+# time limit, and sums up. What a program printed is shown in one piece when it has ended. A program named by -a runs
+# with nothing beside it, after the others. Fails when one fails, hangs, leaves a process behind, or runs no test.
 set -u
-limit=180 factor=1 wrapper=
-while getopts t:m:x: o; do
-    case $o in t) limit=$OPTARG ;; m) factor=$OPTARG ;; x) wrapper=$OPTARG ;; *) exit 64 ;; esac
+limit=180 factor=1 wrapper='' jobs=1 alone=' '
+while getopts j:a:t:m:x: o; do
+    case $o in
+    j) jobs=$OPTARG ;;
+    a) alone="$alone$OPTARG " ;;
+    t) limit=$OPTARG ;;
+    m) factor=$OPTARG ;;
+    x) wrapper=$OPTARG ;;
+    *) exit 64 ;;
+    esac
 done
 shift $((OPTIND - 1))
 name=${1:?name} && shift
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/rpopd-run.XXXXXX") || exit 1
-group=
 finish() {
-    [ -z "$group" ] || kill -TERM "$group" 2>/dev/null
+    local pid
+    for pid in "$tmp"/*.pid; do
+        [ ! -e "$pid" ] || kill -TERM "$(cat "$pid")" 2>/dev/null
+    done
     rm -rf "$tmp"
 }
 trap finish EXIT
@@ -23,9 +33,10 @@ passed() {
     awk '/^\[  PASSED  \] [0-9]+ test/ { n += $4 } /^ok [0-9]+/ { n++ } END { print n + 0 }' "$1"
 }
 
-# Waits until nothing is left of process group $1; kills what is still there after two seconds and fails.
+# Waits until nothing is left of process group $1; kills what is still there after ten seconds and fails.
 gone() {
-    for _ in $(seq 40); do
+    local _
+    for _ in $(seq 200); do
         kill -s 0 -- "-$1" 2>/dev/null || return 0
         sleep 0.05
     done
@@ -33,42 +44,58 @@ gone() {
     return 1
 }
 
-total=0 programs=0 failed=
-for p; do
-    programs=$((programs + 1))
-    case $p in *.sh) run="bash $p" ;; */*) run="$wrapper $p" ;; *) run="$wrapper ./$p" ;; esac
-    printf '%s\n' "-- $p"
-    began=$(date +%s)
-    # timeout leads a group of its own, so a limit takes the program's children along.
-    { # shellcheck disable=SC2086 # the command is words on purpose
-        timeout -k 5 $((limit * factor)) $run 2>&1 </dev/null &
-        echo $! >"$tmp/pid"
-        wait $!
-        echo $? 2>/dev/null >"$tmp/status"
-        gone "$(cat "$tmp/pid" 2>/dev/null)" || : >"$tmp/left"
-    } | tee "$tmp/out" &
-    pipe=$!
-    while [ ! -s "$tmp/pid" ]; do kill -0 $pipe 2>/dev/null || break; sleep 0.01; done
-    group=$(cat "$tmp/pid" 2>/dev/null)
-    wait $pipe
-    group=
-    status=$(cat "$tmp/status" 2>/dev/null || echo 1)
-    n=$(passed "$tmp/out")
-    total=$((total + n))
-    why=
-    case $status in
-    0) [ ! -e "$tmp/left" ] || why="left a process behind"
-        grep -q '^1\.\.0\|^ok \|^\[  PASSED  \]' "$tmp/out" || why="ran no test" ;;
-    124 | 137) why="no end after $((limit * factor)) s" ;;
-    *) why="status $status" ;;
+# why STATUS OUTPUT LEFT: a sentence where the program has failed
+why() {
+    case $1 in
+    0) if [ -n "$3" ]; then
+        echo 'left a process behind'
+    elif ! grep -q '^1\.\.0\|^ok \|^\[  PASSED  \]' "$2"; then
+        echo 'ran no test'
+    fi ;;
+    124 | 137) echo "no end after $((limit * factor)) s" ;;
+    *) echo "status $1" ;;
     esac
-    printf '%s\n' "-- $p: ${why:-passed} ($(($(date +%s) - began)) s)"
-    [ -z "$why" ] || failed="$failed
-$p ($why)"
-    rm -f "$tmp/pid" "$tmp/status" "$tmp/left"
-done
-[ -z "$failed" ] || {
-    printf '%s: failed:%s\n' "$name" "$failed"
-    exit 1
 }
-echo "$name: $total tests in $programs programs passed"
+
+# play NUMBER PROGRAM: leaves <number>.passed, and <number>.failed with the reason
+play() {
+    local at=$tmp/$1 p=$2 began=$SECONDS status reason left='' run
+    case $p in *.sh) run="bash $p" ;; */*) run="$wrapper $p" ;; *) run="$wrapper ./$p" ;; esac
+    # timeout leads a group of its own, so a limit takes the program's children along.
+    # shellcheck disable=SC2086 # the command is words on purpose
+    timeout -k 5 $((limit * factor)) $run >"$at.out" 2>&1 </dev/null &
+    echo $! >"$at.pid"
+    wait $!
+    status=$?
+    gone "$(cat "$at.pid")" || left=yes
+    rm -f "$at.pid"
+    reason=$(why $status "$at.out" "$left")
+    [ -z "$reason" ] || echo "$p ($reason)" >"$at.failed"
+    passed "$at.out" >"$at.passed"
+    (
+        flock 9
+        echo "-- $p"
+        cat "$at.out"
+        echo "-- $p: ${reason:-passed} ($((SECONDS - began)) s)"
+    ) 9>"$tmp/lock"
+}
+
+number=100 running=0
+start() { # start LIMIT PROGRAM: in the background, once fewer than LIMIT run
+    while [ $running -ge "$1" ]; do
+        wait -n
+        running=$((running - 1))
+    done
+    number=$((number + 1)) running=$((running + 1))
+    play $number "$2" &
+}
+for p; do case $alone in *" ${p##*/} "*) ;; *) start "$jobs" "$p" ;; esac; done
+for p; do case $alone in *" ${p##*/} "*) start 1 "$p" ;; esac; done
+wait
+
+if cat "$tmp"/*.failed >"$tmp/all" 2>/dev/null; then
+    printf '%s: failed:\n%s\n' "$name" "$(cat "$tmp/all")"
+    exit 1
+fi
+total=$(cat "$tmp"/*.passed | awk '{ n += $1 } END { print n + 0 }')
+echo "$name: $total tests in $((number - 100)) programs passed"

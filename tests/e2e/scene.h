@@ -37,6 +37,10 @@
 #define SLOWNESS 1
 #endif
 #define MANY (10000 / SLOWNESS) /* jobs at once */
+/* A promise of seconds is held to its number in the long form, where nothing else runs; else to
+ * what is far below the other ways in which it would come at last: a lease, a drain, the sweep of
+ * each minute. */
+#define WITHIN(ms) (scene_long() ? (ms)*SLOWNESS : (ms) + 9000)
 
 struct scene {
     char folder[64], runtime_dir[96], url[256];

@@ -61,7 +61,7 @@ static void the_sum_of_two_queues_stays_within_the_slots(void **state)
     push_numbers(s, "other", "600.2", 0, 30);
     scene_await(s, LIMIT_MS, claimed(s, "queue") + claimed(s, "other") == 10);
     scene_hold(s, 1500, claimed(s, "queue") + claimed(s, "other") == 10);
-    assert_int_equal(running(s), 10);
+    scene_await(s, LIMIT_MS, running(s) == 10);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue") + ask_int(s, "LLEN other"), 60);
 }
@@ -80,14 +80,14 @@ static void the_oldest_is_taken_first(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
-static void ten_thousand_jobs_of_a_second_take_less_than_three(void **state)
+static void ten_thousand_jobs_of_a_second_take_three(void **state)
 {
     struct scene *s = *state;
     push_numbers(s, "queue", "1.00", 0, MANY);
     int64_t start = clock_now_ms();
     scene_start(s, "concurrency = 10000; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, printed(s, "Done", "1.00", MANY).distinct == MANY);
-    assert_in_range(clock_now_ms() - start, 1000, 3000 * SLOWNESS);
+    assert_in_range(clock_now_ms() - start, 1000, WITHIN(3000));
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == MANY);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(printed(s, "Done", "1.00", MANY).most, 1);
@@ -114,7 +114,7 @@ static void a_job_goes_to_the_worker_that_has_least_to_do(void **state)
     scene_start(s, "workers = 2; concurrency = 50; " ONE("sleep", ""));
     for (unsigned i = 0; i < 10; i++) {
         char payload[32], done[48];
-        (void)snprintf(payload, sizeof payload, "%u.%02u", 3 * SLOWNESS, i * 5);
+        (void)snprintf(payload, sizeof payload, "%u.%02u", SLOWNESS > 1 ? 15 : 5, i * 10);
         push(s, "queue", payload);
         scene_await(s, LIMIT_MS, printed(s, "Waiting", "", 0).total == 2 * i + 1);
         (void)snprintf(payload, sizeof payload, "0.00%u", i);
@@ -134,11 +134,11 @@ static void four_workers_run_as_many_jobs_as_they_have_slots(void **state)
 {
     struct scene *s = *state;
     scene_start(s, "workers = 4; concurrency = 3; " ONE("sleep", ""));
-    push_numbers(s, "queue", "0.5", 0, 24);
+    push_numbers(s, "queue", "1.5", 0, 24);
     scene_await(s, LIMIT_MS, running(s) == 12);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 24);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
-    assert_int_equal(printed(s, "Done", "0.5", 24).most, 1);
+    assert_int_equal(printed(s, "Done", "1.5", 24).most, 1);
 }
 
 static void a_slow_job_does_not_hold_the_slots_of_its_batch(void **state)
@@ -212,9 +212,9 @@ static void an_idle_daemon_takes_a_job_at_once(void **state)
         worst = took > worst ? took : worst;
         sum += took;
     }
-    assert_in_range(sum / 50, 0,
-                    50); /* far from any polling interval, far above the microseconds it takes */
-    assert_in_range(worst, 0, 1000 * SLOWNESS);
+    /* Far from a second of polling, far above the microseconds it takes. */
+    assert_in_range(sum / 50, 0, scene_long() ? 50 : 500);
+    assert_in_range(worst, 0, WITHIN(1000));
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
@@ -226,7 +226,7 @@ int main(void)
         SCENE(the_limits_hold_at_every_moment_of_a_drain),
         SCENE(the_sum_of_two_queues_stays_within_the_slots),
         SCENE(the_oldest_is_taken_first),
-        SCENE(ten_thousand_jobs_of_a_second_take_less_than_three),
+        SCENE(ten_thousand_jobs_of_a_second_take_three),
         SCENE(a_job_goes_to_the_worker_that_has_least_to_do),
         SCENE(four_workers_run_as_many_jobs_as_they_have_slots),
         SCENE(a_slow_job_does_not_hold_the_slots_of_its_batch),

@@ -12,8 +12,8 @@
      1) /* one is slow, so that the rest of its batch is settled before it; and one is dead */
 /* After any reconnect and a look, before a pop's own end and the comparison of each minute, which
  * would find what was overlooked. A pop that is not answered is waited for until its own end. */
-#define SOON_MS (4000 * SLOWNESS)
-#define LATE_MS (12000 * SLOWNESS)
+#define SOON_MS WITHIN(4000)
+#define LATE_MS LIMIT_MS
 
 struct way {
     const char *kind, *arg;

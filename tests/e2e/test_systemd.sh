@@ -31,7 +31,7 @@ queues: ( { name = "queue"; handler: { type = "sleep"; }; } );
 C
 # Only what would make the test slow is changed: the watchdog's time.
 mkdir -p "$stage/root/etc/systemd/system/rpopd.service.d"
-printf '[Service]\nWatchdogSec=3\n' >"$stage/root/etc/systemd/system/rpopd.service.d/test.conf"
+printf '[Service]\nWatchdogSec=4\n' >"$stage/root/etc/systemd/system/rpopd.service.d/test.conf"
 cp "${RUN:-$here/systemd/run.sh}" "$stage/run.sh"
 
 "$here/systemd/boot.sh" "$stage" 120 &

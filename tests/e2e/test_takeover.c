@@ -1,6 +1,9 @@
 /* The same name without the kept runtime directory: the beat alone says whether the other lives. */
 #include "tests/e2e/scene.h"
 
+/* Who cannot beat for so long is taken for dead: longer than a busy machine holds a daemon up. */
+#define LEASE "3.0"
+
 /* The second life of the name, as on another machine. */
 static void elsewhere(struct scene *s, const char *conf)
 {
@@ -25,14 +28,14 @@ static void the_jobs_of_a_dead_one_are_taken_over_after_a_lease(void **state)
 {
     struct scene *s = *state;
     push_numbers(s, "queue", "600.", 0, 30);
-    scene_start(s, "lease = 1.0; concurrency = 20; " ONE("sleep", ""));
+    scene_start(s, "lease = " LEASE "; concurrency = 20; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 30).distinct == 20);
     daemon_kill(s->daemon);
     int64_t start = clock_now_ms();
-    elsewhere(s, "lease = 1.0; concurrency = 30; " ONE("sleep", ""));
+    elsewhere(s, "lease = " LEASE "; concurrency = 30; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, second_printed(s, "Waiting 600.") == 30);
-    assert_in_range(clock_now_ms() - start, 900,
-                    10000); /* a lease, for nothing else proves that the other is dead */
+    /* A lease, for nothing else proves that the other is dead. */
+    assert_true(clock_now_ms() - start >= 2900);
     assert_int_equal(stat_of(s, "queue", "recovered"), 20);
     assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
     assert_int_equal(held(s, "queue", "600.", 30).distinct, 30);
@@ -45,9 +48,9 @@ static void a_live_one_is_left_alone_and_the_second_refuses(void **state)
 {
     struct scene *s = *state;
     push_numbers(s, "queue", "600.", 0, 5);
-    scene_start(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_start(s, "lease = " LEASE "; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 5).distinct == 5);
-    elsewhere(s, "lease = 1.0; " ONE("sleep", ""));
+    elsewhere(s, "lease = " LEASE "; " ONE("sleep", ""));
     assert_int_equal(daemon_wait(s->second, LIMIT_MS), 70);
     assert_int_equal(daemon_logged(s->second, "already running"), 1);
     assert_int_equal(daemon_logged(s->second, "e2e") > 0, 1);
@@ -67,7 +70,7 @@ static void after_a_clean_exit_nothing_is_waited_for(void **state)
     int64_t start = clock_now_ms();
     elsewhere(s, ONE("sleep", ""));
     scene_await(s, LIMIT_MS, second_printed(s, "Done 0.01") == 1);
-    assert_in_range(clock_now_ms() - start, 0, 2000 * SLOWNESS); /* the lease is 15 s */
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(2000)); /* the lease is 15 s */
     assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
     assert_string_equal(left_over(s), "");
 }
@@ -76,10 +79,10 @@ static void one_that_was_frozen_and_lost_its_jobs_settles_nothing(void **state)
 {
     struct scene *s = *state;
     push_numbers(s, "queue", "3.0", 0, 5);
-    scene_start(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_start(s, "lease = " LEASE "; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "3.0", 5).distinct == 5);
     daemon_signal(s->daemon, SIGSTOP);
-    elsewhere(s, "lease = 1.0; " ONE("sleep", ""));
+    elsewhere(s, "lease = " LEASE "; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, second_printed(s, "Waiting 3.0") == 5);
     daemon_signal(s->daemon, SIGCONT);
     /* It finds out; its tasks are cancelled, and it never runs them again. Under one name one of
