@@ -36,6 +36,7 @@ static void RUNS_ON(on_master)
 void look_at(struct queue *q)
 {
     trouble_look(&q->trouble, q->conf->name);
+    owner_look(q);
     if (!owner_current(q) || q->look.out)
         return;
     bool due = clock_now_ms() >= q->recover.next_ms || q->adopt.strays;

@@ -18,6 +18,9 @@
 #include "common/log.h"
 #include "daemon/master.h"
 
+#define SILENT_MS (30 * 60 * 1000) /* without a confirmed beat: who runs a job knows of no other \
+                                    */
+
 struct asked { /* what a register or beat was about */
     struct queue *queue;
     struct epoch *epoch;
@@ -91,6 +94,8 @@ static void confirmed(struct queue *q, const struct asked *a)
     int64_t until = a->sent_ms + lease_ms(q) * 14 / 15;
     if (until > atomic_load(&q->epoch->start_until))
         atomic_store(&q->epoch->start_until, until);
+    if (a->sent_ms > q->owner.confirmed_ms)
+        q->owner.confirmed_ms = a->sent_ms;
 }
 
 /* Nothing of this epoch is started any more; its tasks end now. What had ended is settled if it can
@@ -114,6 +119,12 @@ static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
     q->owner.registered = false;
     claim_stop(q);
     owner_kick(q);
+}
+
+void owner_look(struct queue *q)
+{
+    if (q->owner.registered && clock_boot_ms() - q->owner.confirmed_ms > SILENT_MS)
+        lose(q, "no beat was confirmed for 30 minutes");
 }
 
 static void RUNS_ON(on_master)

@@ -40,11 +40,12 @@ struct job_list { /* linked by job->next and job->prev */
 };
 
 struct owner {
-    uint64_t number;    /* the link number that is wanted */
-    uint64_t confirmed; /* ... and as Redis has confirmed it; 0: none */
-    bool registered;    /* the owner key names my epoch, as far as I know */
-    bool asking;        /* a register, or a fence before it, is on the way */
-    bool unsure;        /* a register was cut: it may have run */
+    uint64_t number;      /* the link number that is wanted */
+    uint64_t confirmed;   /* ... and as Redis has confirmed it; 0: none */
+    int64_t confirmed_ms; /* the last confirmed beat was sent, boot clock */
+    bool registered;      /* the owner key names my epoch, as far as I know */
+    bool asking;          /* a register, or a fence before it, is on the way */
+    bool unsure;          /* a register was cut: it may have run */
     ev_timer again;
     char rival[EPOCH_NAME_MAX]; /* another live epoch under my name, and how its beat stands: */
     char rival_score[32];
@@ -177,6 +178,8 @@ void owner_kick(struct queue *q) RUNS_ON(on_master);
 void owner_raise(struct queue *q) RUNS_ON(on_master);
 /* Redis says the owner key does not name me. */
 void owner_doubt(struct queue *q) RUNS_ON(on_master);
+/* Once a look's time: an epoch of which no beat was confirmed for long is given up. */
+void owner_look(struct queue *q) RUNS_ON(on_master);
 void owner_beat(struct queue *q) RUNS_ON(on_master);
 /* As redis_send: fn gets the script's answer, data is q. */
 int owner_release(struct queue *q, redis_fn fn) RUNS_ON(on_master);

@@ -230,6 +230,36 @@ static void what_was_fenced_and_not_taken_is_open_to_all(void **state)
     assert_int_equal(held(s, "queue", "600.", 10).total, 10);
 }
 
+/* The owner sleeps and wakes up: it learns that it was taken for dead, stops what it lost, settles
+ * nothing of it, and works on. */
+static void one_that_was_frozen_wakes_up_and_each_job_is_settled_once(void **state)
+{
+    struct scene *s = *state;
+    unsigned n = scene_long() ? 1000 : 100;
+    char conf[200];
+    push_numbers(s, "queue", scene_long() ? "40." : "4.", 0, n);
+    (void)snprintf(conf, sizeof conf, "%s concurrency = %u; " ONE("sleep", ""),
+                   scene_long() ? "" : LEASE, n);
+    scene_start(s, conf);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", scene_long() ? "40." : "4.", n).distinct == n);
+    daemon_signal(s->daemon, SIGSTOP);
+    scene_second(s, "other", conf);
+    scene_await(s, LIMIT_MS, others(s, "Waiting ") == n);
+    daemon_signal(s->daemon, SIGCONT);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "epoch-lost") == 1);
+    scene_await(s, 3L * LIMIT_MS,
+                stat_of(s, "queue", "done") == n && stat_of(s, "queue", "lost") == n);
+    assert_int_equal(stat_of(s, "queue", "recovered"), n);
+    assert_int_equal(others(s, "Done "), n);
+    stop_second(s, SIGTERM);
+    push(s, "queue", "0.01");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(stat_of(s, "queue", "done"), n + 1);
+    assert_int_equal(printed(s, "Waiting", scene_long() ? "40." : "4.", n).most, 1);
+    assert_string_equal(left_over(s), "");
+}
+
 /* Strays ------------------------------------------------------------------------------------------
  */
 
@@ -294,6 +324,7 @@ int main(void)
         SCENE(what_is_to_be_taken_goes_before_what_is_fresh),
         SCENE(a_batch_larger_than_anyones_slots_is_taken_all_the_same),
         SCENE(what_was_fenced_and_not_taken_is_open_to_all),
+        SCENE(one_that_was_frozen_wakes_up_and_each_job_is_settled_once),
         SCENE(entries_of_nobody_are_taken_after_a_lease),
         SCENE(an_owner_of_which_no_beat_is_known_is_taken_from_after_a_lease),
         SCENE(what_was_marked_empty_by_mistake_is_opened_again),
