@@ -13,6 +13,9 @@
 
 #include "common/err.h"
 
+#define CONF_SOCKET_MAX 107 /* bytes of a unix socket's path */
+#define CONF_SOCKET "rpopd.sock"
+
 struct conf_redis {
     char *url, *username, *password_file;
     char *
@@ -68,7 +71,8 @@ struct conf {
     size_t nqueues;
     enum conf_log_level log_level;
     enum conf_log_format log_format;
-    char *admin_socket, *admin_http, *admin_token_file;
+    char *admin_socket; /* resolved: never empty */
+    char *admin_http, *admin_token_file;
     char **not_in_effect; /* names of settings in the file whose feature is not built yet, each
                              once; NULL-terminated */
 };

@@ -63,6 +63,21 @@ static void resolve_runtime_dir(struct conf *c, struct conf_source *source)
                      "$RUNTIME_DIRECTORY or $XDG_RUNTIME_DIR is no absolute path, allowed is one");
 }
 
+static void resolve_socket(struct conf *c, struct conf_source *source)
+{
+    char *path;
+    if (c->admin_socket[0])
+        return;
+    if (asprintf(&path, "%s/" CONF_SOCKET, c->runtime_dir) < 0)
+        path = NULL;
+    if (path && strlen(path) > CONF_SOCKET_MAX)
+        conf_mistake(source, source->runtime_dir_line, "runtime_dir",
+                     "the path of the socket in it, %s, has %zu bytes, allowed are %d: "
+                     "set admin.socket or a shorter runtime_dir",
+                     path, strlen(path), CONF_SOCKET_MAX);
+    replace(&c->admin_socket, path, source);
+}
+
 static void resolve_workers(struct conf *c)
 {
     long cpus = c->workers ? c->workers : sysconf(_SC_NPROCESSORS_ONLN);
@@ -144,6 +159,7 @@ void conf_resolve(struct conf *c, struct conf_source *source)
 {
     resolve_instance(c, source);
     resolve_runtime_dir(c, source);
+    resolve_socket(c, source);
     resolve_workers(c);
     resolve_password(c, source);
 }

@@ -58,8 +58,10 @@ static const struct conf_row top[] = {
     {"log.format", CONF_CHOICE, TOP(log_format), 0, 0, "\"auto\"", CONF_LIVE, formats, NULL,
      "How a line looks. With auto it is fields to the journal under systemd, text on a terminal, "
      "else key=value pairs."},
-    {"admin.socket", CONF_TEXT, TOP(admin_socket), 0, 107, "\"\"", CONF_LATER, NULL,
-     conf_check_directory, "Path of the control socket. Empty: rpopd.sock in runtime_dir."},
+    {"admin.socket", CONF_TEXT, TOP(admin_socket), 0, CONF_SOCKET_MAX, "\"\"", 0, NULL,
+     conf_check_directory,
+     "Path of the socket that rpopctl talks to, open to the daemon's user and group. Empty: "
+     "rpopd.sock in runtime_dir."},
     {"admin.http", CONF_TEXT, TOP(admin_http), 0, 270, "\"\"", CONF_LATER, NULL, conf_check_http,
      "Address and port that serve / /metrics /healthz /readyz, as in 127.0.0.1:9121. Empty: none."},
     {"admin.token_file", CONF_TEXT, TOP(admin_token_file), 0, 4000, "\"\"", CONF_LATER, NULL, NULL,

@@ -33,6 +33,7 @@ struct batch {
     struct batch *next, *prev; /* of the queue, oldest first */
     struct batch *dirty_next;
     uint64_t number;
+    uint64_t seq; /* the place in its queue's list: grows */
     char name[BATCH_NAME_MAX];
     char *field;        /* <instance>:<epoch>:<name>, the entry's name */
     char *list, *acked; /* keys */

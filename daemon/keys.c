@@ -41,7 +41,8 @@ int keys_init(struct keys *k, const char *queue, const char *instance)
     } each[] = {
         {&k->none, "none", ""},       {&k->owner, "owner:", instance}, {&k->owners, "owners", ""},
         {&k->fenced, "fenced", ""},   {&k->paused, "paused", ""},      {&k->popped, "popped", ""},
-        {&k->batches, "batches", ""}, {&k->stats, "stats", ""},        {&k->dead, "dead", ""},
+        {&k->batches, "batches", ""}, {&k->stats, "stats", ""},        {&k->retry, "retry", ""},
+        {&k->dead, "dead", ""},       {&k->delayed, "delayed", ""},
     };
     for (size_t i = 0; i < sizeof each / sizeof *each; i++)
         if (!(*each[i].key = keys_join(k, each[i].kind, each[i].rest)))
@@ -54,8 +55,8 @@ fail:
 
 void keys_deinit(struct keys *k)
 {
-    char *each[] = {k->queue,  k->prefix, k->none,    k->owner, k->owners, k->fenced,
-                    k->paused, k->popped, k->batches, k->stats, k->dead};
+    char *each[] = {k->queue,  k->prefix,  k->none,  k->owner, k->owners, k->fenced, k->paused,
+                    k->popped, k->batches, k->stats, k->retry, k->dead,   k->delayed};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++)
         free(each[i]);
     memset(k, 0, sizeof *k);

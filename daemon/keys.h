@@ -11,7 +11,8 @@ struct keys {
     char *prefix; /* rpopd:{Q}: */
     char *none;   /* never exists: its UNLINK lifts OOM for the rest of a script */
     char *owner;  /* of this instance */
-    char *owners, *fenced, *paused, *popped, *batches, *stats, *dead;
+    char *owners, *fenced, *paused, *popped, *batches, *stats, *retry, *dead;
+    char *delayed; /* the user's, too */
 };
 
 int keys_init(struct keys *k, const char *queue,

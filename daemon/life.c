@@ -16,6 +16,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "daemon/admin.h"
 #include "daemon/dispatch.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
@@ -158,12 +159,24 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
     master_step(m);
 }
 
+static void on_usr1(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    struct master *m = w->data;
+    admin_report(m->admin);
+}
+
 void life_open(struct master *m)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
+    static const struct {
+        int number;
+        void (*fn)(struct ev_loop *loop, ev_signal *w, int revents);
+    } signals[] = {
+        {SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGQUIT, on_signal}, {SIGUSR1, on_usr1}};
     (void)signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        ev_signal_init(&m->signals[i], on_signal, numbers[i]);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        ev_signal_init(&m->signals[i], signals[i].fn, signals[i].number);
         m->signals[i].data = m;
         ev_signal_start(m->loop, &m->signals[i]);
     }

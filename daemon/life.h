@@ -4,7 +4,7 @@
 
 struct master;
 
-void life_open(struct master *m); /* watches TERM, INT and QUIT; SIGPIPE is ignored */
+void life_open(struct master *m); /* watches TERM, INT, QUIT and USR1; SIGPIPE is ignored */
 void life_close(struct master *m);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "daemon/admin.h"
 #include "daemon/dispatch.h"
 #include "daemon/durability.h"
 #include "daemon/life.h"
@@ -283,7 +284,11 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
         (void)err_set(e, -ENOMEM, "no memory for the supervisor");
     if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e) < 0 || open_queues(m, e) < 0)
         return master_free(m);
-    return m;
+    m->admin = admin_new(m, e);
+    if (m->admin)
+        return m;
+    *ret_exit = e->code == -ENOMEM ? 70 : 78;
+    return master_free(m);
 }
 
 int master_run(struct master *m)
@@ -301,6 +306,7 @@ struct master *master_free(struct master *m)
     if (!m)
         return NULL;
     m->life = LIFE_ENDED;
+    m->admin = admin_free(m->admin);
     for (size_t i = 0; i < m->nworkers; i++)
         (void)worker_free(m->workers[i]); /* their last jobs lie in the mailbox */
     dispatch_close(m);

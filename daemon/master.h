@@ -58,6 +58,7 @@ struct master {
     int64_t leave_by_ms; /* LEAVING gives up then */
     int exit_code;
     struct supervisor *supervisor;
+    struct admin *admin;
 };
 
 /* Builds everything up to running worker loops. Gives; NULL with *e and *ret_exit. Borrows conf. */

@@ -69,10 +69,10 @@ void probe_rights(struct queue *q)
             redis_arg_text(c, strcmp(plain[i][n], "KEY") == 0 ? q->key.none : plain[i][n]);
         (void)redis_send(control, c, 0, on_plain, q);
     }
-    struct redis_command *c = queue_script(q, "probe", 9);
-    const char *const keys[] = {q->key.queue,   q->key.owner,  q->key.owners,
-                                q->key.fenced,  q->key.paused, q->key.popped,
-                                q->key.batches, q->key.stats,  q->key.dead};
+    struct redis_command *c = queue_script(q, "probe", 11);
+    const char *const keys[] = {q->key.queue,  q->key.owner,  q->key.owners,  q->key.fenced,
+                                q->key.paused, q->key.popped, q->key.batches, q->key.stats,
+                                q->key.retry,  q->key.dead,   q->key.delayed};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         redis_arg_text(c, keys[i]);
     if (redis_send(control, c, 0, on_scripts, q) == 0)

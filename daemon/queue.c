@@ -140,6 +140,7 @@ struct redis_command *queue_script(struct queue *q, const char *script, unsigned
 void queue_add(struct queue *q, struct batch *b)
 {
     b->next = NULL;
+    b->seq = ++q->last_seq;
     b->prev = q->newest;
     if (q->newest)
         q->newest->next = b;

@@ -116,6 +116,7 @@ struct queue {
     struct keys key;
     struct epoch *epoch;
     struct batch *batches, *newest; /* oldest first */
+    uint64_t last_seq;              /* of the newest */
     struct job_list waiting;        /* claimed, not handed to a worker */
     uint32_t held;                  /* slots: jobs in memory and what is reserved for a claim */
     uint32_t unread;                /* jobs of found batches that are still to be read */

@@ -106,6 +106,11 @@ void trouble_look(struct trouble *t, const char *queue)
             ended(t, i, queue);
 }
 
+const char *trouble_place(enum trouble_at at)
+{
+    return places[at];
+}
+
 const char *trouble_any(const struct trouble *t)
 {
     for (unsigned i = 0; i < TROUBLE_PLACES; i++)

@@ -35,6 +35,8 @@ void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
 void trouble_over(struct trouble *t, enum trouble_at at);
 /* Every look: what is over and did not come again for a while is logged as ended. */
 void trouble_look(struct trouble *t, const char *queue);
+/* As the log calls it. */
+const char *trouble_place(enum trouble_at at);
 /* The first trouble there is, for a status line; NULL: none. */
 const char *trouble_any(const struct trouble *t);
 

@@ -1,4 +1,4 @@
--- keys: queue owner owners fenced paused popped batches stats dead
+-- keys: queue owner owners fenced paused popped batches stats retry dead delayed
 -- args:
 -- Tries every command that the scripts use, on the key that never exists, and names those that the user may not run.
 -- The queue's keys are declared so that the right to them is asked too; none is touched.
@@ -27,6 +27,7 @@ try('HINCRBY', none, 'f', 1)
 try('HDEL', none, 'f')
 try('ZADD', none, 1, 'm')
 try('ZRANGE', none, 0, -1)
+try('ZCARD', none)
 try('ZSCORE', none, 'm')
 try('ZREMRANGEBYRANK', none, 0, 0)
 try('ZREMRANGEBYSCORE', none, 0, 0)

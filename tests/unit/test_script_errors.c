@@ -109,6 +109,13 @@ static const struct scenario {
      {"LPUSH b a b", "SETBIT acked 1 1", "HSET batches f 1"},
      ""},
     {"sizes", "b acked batches", "f", "[0 nil nil]", {"SETBIT acked 1 1", "HSET batches f 1"}, ""},
+    {"status",
+     "q retry delayed dead paused stats",
+     "",
+     "[3 2 1 1 why [done 7]]",
+     {"LPUSH q a b c", "ZADD retry 1 a 2 b", "ZADD delayed 1 a", "ZADD dead 1 x", "SET paused why",
+      "HSET stats done 7"},
+     ""},
     {"take",
      "owner paused old acked.old batches fenced new acked.new stats",
      "e.1|3|d.1|of|f|9|0",
@@ -386,7 +393,7 @@ static void errors_of_other_kinds_have_a_code_too(void **state)
     LEFT(s, "b=[a] stats={lost:abc}");
 }
 
-#define PROBE "q owner owners fenced paused popped batches stats dead"
+#define PROBE "q owner owners fenced paused popped batches stats retry dead delayed"
 
 static void probe_misses_no_command_of_any_script(void **state)
 {
