@@ -47,7 +47,7 @@ FLAGS     = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSIO
             $(if $(CORO),-DCORO_UCONTEXT) $(CFLAGS)
 LIBS      = $(PC_LIBS) -lev -lm -ldl
 
-SRC     := $(filter-out daemon/main.c,$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
+SRC     := $(filter-out daemon/main.c daemon/ctl.c,$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
 ASM     := $(sort $(wildcard worker/runtime/*.S))
 OBJ     := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
 LIB     := $(BUILD)/librpopd.a
@@ -58,7 +58,7 @@ C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/
 SHELL_TESTS := $(sort $(wildcard tests/e2e/test_*.sh))
 MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5))
 
-all: $(BUILD)/rpopd ## build the daemon: build/rpopd
+all: $(BUILD)/rpopd $(BUILD)/rpopctl ## build the daemon and its control program: build/rpopd, build/rpopctl
 
 CHECKS := # gates of `check` that a rules.mk brings
 -include $(sort $(wildcard daemon/rules.mk tests/*/rules.mk))
@@ -90,6 +90,10 @@ $(BUILD)/rpopd: $(BUILD)/daemon/main.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
 
+$(BUILD)/rpopctl: $(BUILD)/daemon/ctl.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
+
 # A test program may ask for link flags of its own in its first line: /* LDFLAGS: -Wl,--wrap=calloc */
 own_ldflags = $(shell sed -n '1s,^.*LDFLAGS: *\(.*[^ ]\) *\*/.*,\1,p' $1)
 
@@ -107,7 +111,8 @@ run: $(BUILD)/rpopd ## the same daemon and Redis for your own redis-cli, until C
 # $1: make settings, $2: gates
 GATES = @failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
         [ -z "$$failed" ] || { echo "$@: failed:$$failed"; exit 1; }; echo "$@: all passed:$(if $1, ($1)) $2"
-RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) bash tests/run.sh -j $(TEST_JOBS) -a test_quiet -t $(TEST_LIMIT)
+RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) RPOPCTL=$(abspath $(BUILD)/rpopctl) \
+            bash tests/run.sh -j $(TEST_JOBS) -a test_quiet -t $(TEST_LIMIT)
 CONFORMANCE := $(filter conformance documents,$(CHECKS))
 
 check: ## unit, conformance and end-to-end tests, then layers and docs
@@ -123,7 +128,7 @@ unit: $(UNIT) ## unit tests: a cmocka program a module
 E2E_LONGEST = $(filter %/test_redis_gone %/test_redis_errors %/test_links,$(E2E))
 E2E_RUN = $(E2E_LONGEST) $(if $(SAN),,$(SHELL_TESTS)) $(filter-out $(E2E_LONGEST) $(if $(SAN),%/test_quiet),$(E2E))
 
-e2e: $(BUILD)/rpopd $(E2E) ## tests of the built daemon against a redis-server of their own
+e2e: $(BUILD)/rpopd $(BUILD)/rpopctl $(E2E) ## tests of the built daemon against a redis-server of their own
 	@$(RUN_TESTS) e2e $(E2E_RUN)
 
 SANITIZER_OPTIONS := ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -153,7 +158,7 @@ bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, 
 	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
 
 tidy: $(BUILD)/rpopd ## clang-tidy over common, worker, daemon
-	@printf '%s\n' $(SRC) daemon/main.c | xargs -P $$(nproc) -n 1 sh -c \
+	@printf '%s\n' $(SRC) daemon/main.c daemon/ctl.c | xargs -P $$(nproc) -n 1 sh -c \
 	  'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP -Werror,$(subst ','"'"',$(FLAGS))) 2>/dev/null' tidy
 
 format: ## lay out the code (clang-format)
@@ -165,31 +170,35 @@ format-check: ## fail where `make format` would change something
 layers: ## fail on an include that looks up, and on a second door to a library
 	@sh tests/layers.sh
 
-docs: $(BUILD)/rpopd ## fail on a manual page or README that does not hold
-	@RPOPD=$(BUILD)/rpopd bash tests/docs.sh $(MANUALS)
+docs: $(BUILD)/rpopd $(BUILD)/rpopctl ## fail on a manual page or README that does not hold
+	@RPOPD=$(BUILD)/rpopd RPOPCTL=$(BUILD)/rpopctl bash tests/docs.sh $(MANUALS)
 
 SBIN    := $(PREFIX)/sbin
+BIN     := $(PREFIX)/bin
 UNITDIR := $(PREFIX)/lib/systemd/system
 MAN     := $(PREFIX)/share/man
 ETC     := $(SYSCONFDIR)/rpopd
 
-install: $(BUILD)/rpopd ## install daemon, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
-	install -d $(addprefix $(DESTDIR),$(SBIN) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
-	  $(MAN)/man5 $(MAN)/man8)
+install: $(BUILD)/rpopd $(BUILD)/rpopctl ## install daemon, rpopctl, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
+	install -d $(addprefix $(DESTDIR),$(SBIN) $(BIN) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
+	  $(MAN)/man1 $(MAN)/man5 $(MAN)/man8)
 	install -m 755 $(BUILD)/rpopd $(DESTDIR)$(SBIN)/rpopd
+	install -m 755 $(BUILD)/rpopctl $(DESTDIR)$(BIN)/rpopctl
 	test -e $(DESTDIR)$(ETC)/rpopd.conf || install -m 644 conf/rpopd.conf $(DESTDIR)$(ETC)/rpopd.conf
 	for u in rpopd.service rpopd@.service; do \
 	  sed -e 's,@SBIN@,$(SBIN),g' -e 's,@ETC@,$(ETC),g' systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u && \
 	  chmod 644 $(DESTDIR)$(UNITDIR)/$$u || exit 1; done
 	install -m 644 systemd/rpopd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/rpopd.conf
 	install -m 644 systemd/rpopd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/rpopd.conf
+	install -m 644 daemon/rpopctl.1 $(DESTDIR)$(MAN)/man1/rpopctl.1
 	install -m 644 daemon/rpopd.8 $(DESTDIR)$(MAN)/man8/rpopd.8
 	install -m 644 conf/rpopd.conf.5 $(DESTDIR)$(MAN)/man5/rpopd.conf.5
 	@$(if $(DESTDIR),:,echo; echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now rpopd')
 
 uninstall: ## remove what install put there, but not the configuration
-	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
-	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man8/rpopd.8 $(MAN)/man5/rpopd.conf.5)
+	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(BIN)/rpopctl $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
+	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man1/rpopctl.1 $(MAN)/man8/rpopd.8 \
+	  $(MAN)/man5/rpopd.conf.5)
 
 clean: ## remove build/
 	rm -rf build

@@ -14,12 +14,17 @@ wrong() {
 
 mandoc -T lint -W warning "$@" || wrong 'a manual page is not well-formed'
 
-"$rpopd" -h | grep -o -- '-[-a-zA-Z]*' | grep -v '^-$' | sort -u >"$tmp/options"
-mandoc -T ascii daemon/rpopd.8 | sed 's,.\x08,,g' >"$tmp/rpopd.8"
-[ -s "$tmp/options" ] || wrong "$rpopd -h names no option"
-while read -r o; do
-    grep -qE -- "(^|[^a-z-])$o([^a-z-]|\$)" "$tmp/rpopd.8" || wrong "daemon/rpopd.8 does not name the option $o"
-done <"$tmp/options"
+# names_options PROGRAM MANUAL - the manual names every option that the program's -h prints.
+names_options() {
+    "$1" -h | grep -oE -- '(^|[^a-z-])--?[-a-zA-Z]+' | grep -o -- '-.*' | sort -u >"$tmp/options"
+    mandoc -T ascii "$2" | sed 's,.\x08,,g' >"$tmp/manual"
+    [ -s "$tmp/options" ] || wrong "$1 -h names no option"
+    while read -r o; do
+        grep -qE -- "(^|[^a-z-])$o([^a-z-]|\$)" "$tmp/manual" || wrong "$2 does not name the option $o"
+    done <"$tmp/options"
+}
+names_options "$rpopd" daemon/rpopd.8
+names_options "${RPOPCTL:-build/rpopctl}" daemon/rpopctl.1
 
 make --no-print-directory -s help | awk '{ print $1 }' >"$tmp/targets"
 for page in "${pages[@]}"; do

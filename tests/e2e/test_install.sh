@@ -24,11 +24,13 @@ same() { diff "$tmp/want" "$1"; }
 
 cat >"$tmp/want" <<'L'
 644 etc/rpopd/rpopd.conf
+755 usr/bin/rpopctl
 644 usr/lib/systemd/system/rpopd.service
 644 usr/lib/systemd/system/rpopd@.service
 644 usr/lib/sysusers.d/rpopd.conf
 644 usr/lib/tmpfiles.d/rpopd.conf
 755 usr/sbin/rpopd
+644 usr/share/man/man1/rpopctl.1
 644 usr/share/man/man5/rpopd.conf.5
 644 usr/share/man/man8/rpopd.8
 L
@@ -38,6 +40,7 @@ files "$root" >"$tmp/have"
 check 'every file is where Debian expects it, with its mode' same "$tmp/have"
 check 'every folder may be entered' eval '! find "$root" -mindepth 1 -type d ! -perm 755 | grep .'
 check 'the daemon starts from there' eval '"$root/usr/sbin/rpopd" -V | grep -q "^rpopd [0-9]"'
+check 'so does rpopctl' eval '"$root/usr/bin/rpopctl" -V | grep -q "^rpopctl [0-9]"'
 check 'no placeholder is left in a unit' eval '! grep -n "@[A-Z]*@" "$root"/usr/lib/systemd/system/rpopd*'
 check 'the units name what is installed' eval \
     'grep -qx "ExecStart=/usr/sbin/rpopd -c /etc/rpopd/rpopd.conf" "$root/usr/lib/systemd/system/rpopd.service" &&

@@ -1,0 +1,274 @@
+#include "daemon/ctl_print.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/ctl_table.h"
+
+struct print {
+    enum print_kind kind;
+    bool json;
+    FILE *out;
+    struct table *table;
+    json_t *items;  /* JSON: those that stand within the object */
+    unsigned count; /* JSON: those that were printed */
+};
+
+static const struct {
+    const char *headings; /* of the text's table */
+    const char *items;    /* JSON: the key of the items in the object; NULL: an array of its own */
+    bool object;
+} kinds[] = {
+    [PRINT_STATUS] = {"QUEUE|>DEPTH|>RUNNING|>WAITING|>RETRY|>DELAYED|>DEAD|>DONE|>RETRIED|>DIED|"
+                      ">LOST|>CANCELLED|STATE",
+                      "queues", true},
+    [PRINT_JOBS] = {"ID|QUEUE|>AGE|STATE|>WORKER|HANDLER|>ATTEMPT|>BYTES", NULL, false},
+    [PRINT_CANCEL] = {NULL, NULL, true},
+};
+
+/* ---- small things ---- */
+
+const char *print_duration(long long ms, char *out, size_t size)
+{
+    long long s = ms / 1000;
+    if (ms < 0)
+        s = 0;
+    if (s < 60)
+        (void)snprintf(out, size, "%llds", s);
+    else if (s < 3600)
+        (void)snprintf(out, size, "%lldm %llds", s / 60, s % 60);
+    else if (s < 86400)
+        (void)snprintf(out, size, "%lldh %lldm", s / 3600, s / 60 % 60);
+    else
+        (void)snprintf(out, size, "%lldd %lldh", s / 86400, s / 3600 % 24);
+    return out;
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text ? text : "";
+}
+
+static long long number_of(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static void cell_text(struct table *t, const json_t *o, const char *key)
+{
+    table_cell(t, text_of(o, key));
+}
+
+/* What Redis did not tell is a question mark. */
+static void cell_number(struct table *t, const json_t *o, const char *key)
+{
+    if (json_is_integer(json_object_get(o, key)))
+        table_number(t, number_of(o, key));
+    else
+        table_cell(t, "?");
+}
+
+static void print_escaped(FILE *out, const char *text)
+{
+    char *escaped = table_escape(text, strlen(text));
+    (void)fputs(escaped, out);
+    free(escaped);
+}
+
+/* ---- status ---- */
+
+static void append(char *out, size_t size, const char *fmt, const char *a, const char *b)
+{
+    size_t len = strlen(out);
+    (void)snprintf(out + len, size - len, fmt, len ? "; " : "", a, b);
+}
+
+static void status_state(struct table *t, const json_t *o)
+{
+    char state[512] = "";
+    const json_t *troubles = json_object_get(o, "troubles"), *one;
+    size_t i;
+    if (json_is_true(json_object_get(o, "paused")))
+        append(state, sizeof state, "%spaused%s%s", *text_of(o, "reason") ? ": " : "",
+               text_of(o, "reason"));
+    if (!json_is_true(json_object_get(o, "registered")))
+        append(state, sizeof state, "%snot registered%s%s", "", "");
+    if (*text_of(o, "error"))
+        append(state, sizeof state, "%s%s%s", text_of(o, "error"), "");
+    json_array_foreach(troubles, i, one)
+        append(state, sizeof state, "%s%s at %s", text_of(one, "error"), text_of(one, "at"));
+    table_cell(t, *state ? state : "ok");
+}
+
+static void status_row(struct table *t, const json_t *o)
+{
+    static const char *const now[] = {"depth", "running", "waiting", "retry", "delayed", "dead"};
+    static const char *const ever[] = {"done", "retry", "dead", "lost", "cancelled"};
+    const json_t *stats = json_object_get(o, "stats");
+    cell_text(t, o, "queue");
+    for (size_t i = 0; i < sizeof now / sizeof *now; i++)
+        cell_number(t, o, now[i]);
+    for (size_t i = 0; i < sizeof ever / sizeof *ever; i++)
+        cell_number(t, stats, ever[i]);
+    status_state(t, o);
+}
+
+static void print_redis(const json_t *redis, FILE *out)
+{
+    bool up = json_is_true(json_object_get(redis, "up"));
+    const json_t *rtt = json_object_get(redis, "rtt_ms");
+    (void)fprintf(out, "redis    %s, %s", text_of(redis, "address"), up ? "up" : "down");
+    if (json_is_number(rtt))
+        (void)fprintf(out, ", round trip %.2f ms", json_number_value(rtt));
+    else if (up)
+        (void)fputs(", gives no answer", out);
+    (void)fprintf(out, ", %lld reconnects", number_of(redis, "reconnects"));
+    if (*text_of(redis, "error")) {
+        (void)fputs(", ", out);
+        print_escaped(out, text_of(redis, "error"));
+    }
+    (void)fputc('\n', out);
+}
+
+static void print_workers(const json_t *last, FILE *out)
+{
+    const json_t *workers = json_object_get(last, "workers"), *one;
+    long long running = 0;
+    size_t i;
+    (void)fprintf(out, "workers  %zu, running", json_array_size(workers));
+    json_array_foreach(workers, i, one)
+    {
+        running += number_of(one, "running");
+        (void)fprintf(out, " %lld", number_of(one, "running"));
+    }
+    (void)fprintf(out, ": %lld of %lld slots\n", running, number_of(last, "slots"));
+}
+
+static void print_status_head(const json_t *last, FILE *out)
+{
+    char up[32];
+    (void)fprintf(out, "rpopd    %s, instance %s, pid %lld, up %s, %s\n", text_of(last, "version"),
+                  text_of(last, "instance"), number_of(last, "pid"),
+                  print_duration(number_of(last, "uptime_ms"), up, sizeof up),
+                  text_of(last, "life"));
+    print_redis(json_object_get(last, "redis"), out);
+    print_workers(last, out);
+    (void)fputc('\n', out);
+}
+
+/* ---- jobs, cancel ---- */
+
+static void jobs_row(struct table *t, const json_t *o)
+{
+    char age[32];
+    cell_text(t, o, "id");
+    cell_text(t, o, "queue");
+    table_cell(t, print_duration(number_of(o, "age_ms"), age, sizeof age));
+    cell_text(t, o, "state");
+    if (json_is_integer(json_object_get(o, "worker")))
+        cell_number(t, o, "worker");
+    else
+        table_cell(t, "-");
+    cell_text(t, o, "handler");
+    cell_number(t, o, "attempt");
+    cell_number(t, o, "payload_bytes");
+}
+
+/* ---- text ---- */
+
+static void text_item(struct print *p, const json_t *item)
+{
+    switch (p->kind) {
+    case PRINT_STATUS:
+        return status_row(p->table, item);
+    case PRINT_JOBS:
+        return jobs_row(p->table, item);
+    default:
+        return;
+    }
+}
+
+static void text_last(struct print *p, const json_t *last)
+{
+    switch (p->kind) {
+    case PRINT_STATUS:
+        return print_status_head(last, p->out);
+    case PRINT_CANCEL:
+        (void)fprintf(p->out, "cancelled %s, which was %s\n", text_of(last, "id"),
+                      text_of(last, "state"));
+        return;
+    default:
+        return;
+    }
+}
+
+/* ---- JSON ---- */
+
+static void dump(const json_t *json, FILE *out)
+{
+    (void)json_dumpf(json, out, JSON_COMPACT);
+}
+
+static void json_item(struct print *p, const json_t *item)
+{
+    if (kinds[p->kind].items) {
+        (void)json_array_append(p->items, (json_t *)item);
+        return;
+    }
+    (void)fputs(p->count++ ? ",\n " : "[", p->out);
+    dump(item, p->out);
+}
+
+static void json_last(struct print *p, json_t *last)
+{
+    if (!kinds[p->kind].object) {
+        (void)fputs(p->count ? "]\n" : "[]\n", p->out);
+        return;
+    }
+    if (!last)
+        return;
+    if (kinds[p->kind].items)
+        (void)json_object_set(last, kinds[p->kind].items, p->items);
+    dump(last, p->out);
+    (void)fputc('\n', p->out);
+}
+
+/* ---- both ---- */
+
+struct print *print_new(enum print_kind kind, bool json, FILE *out)
+{
+    struct print *p = calloc(1, sizeof *p);
+    json_t *items = json_array();
+    if (!p || !items) {
+        (void)fputs("rpopctl: no memory\n", stderr);
+        exit(1);
+    }
+    *p = (struct print){.kind = kind, .json = json, .out = out, .items = items};
+    if (!json && kinds[kind].headings)
+        p->table = table_new(kinds[kind].headings);
+    return p;
+}
+
+int print_item(void *print, const json_t *item)
+{
+    struct print *p = print;
+    if (p->json)
+        json_item(p, item);
+    else
+        text_item(p, item);
+    return 0;
+}
+
+void print_end(struct print *p, json_t *last)
+{
+    if (p->json)
+        json_last(p, last);
+    else if (last)
+        text_last(p, last);
+    if (p->table)
+        table_print(p->table, p->out);
+    (void)table_free(p->table);
+    json_decref(p->items);
+    free(p);
+}

@@ -1,0 +1,434 @@
+/* rpopctl and the admin socket: status, jobs, cancel, in text and JSON, and what goes wrong. */
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "tests/e2e/ctl.h"
+
+#define TWO \
+    "queues = (" QUEUE("queue", "sleep", "") ", " QUEUE("other", "null", "") "); workers = 2; "
+
+static void start_paused(struct scene *s, const char *more)
+{
+    (void)ask_text(s, "SET rpopd:{queue}:paused %s", "just so");
+    scene_start(s, more);
+}
+
+static json_t *jobs_of(struct scene *s)
+{
+    return CTL_JSON(s, 0, "jobs");
+}
+
+static size_t jobs_in_state(struct scene *s, const char *state)
+{
+    size_t n = 0;
+    json_t *jobs = jobs_of(s);
+    for (size_t i = 0; i < json_array_size(jobs); i++)
+        n += strcmp(ctl_text(json_array_get(jobs, i), "state"), state) == 0;
+    json_decref(jobs);
+    return n;
+}
+
+/* ---- status ---- */
+
+static void status_tells_what_lies_where(void **state)
+{
+    struct scene *s = *state;
+    start_paused(s, TWO);
+    (void)ask_int(s, "LPUSH queue a b c");
+    (void)ask_int(s, "ZADD rpopd:{queue}:retry 9999999999999 a 9999999999999 b");
+    (void)ask_int(s, "ZADD rpopd:{queue}:delayed 9999999999 a");
+    (void)ask_int(s, "ZADD rpopd:{queue}:dead 1 a");
+    (void)ask_int(s, "HSET rpopd:{queue}:stats done 7 lost 2 other 5");
+    json_t *json = CTL_JSON(s, 0, "status");
+    assert_string_equal(ctl_text(json, "instance"), "e2e");
+    assert_string_equal(ctl_text(json, "life"), "running");
+    assert_int_equal(ctl_number(json, "pid"), daemon_pid(s->daemon));
+    assert_int_equal(json_array_size(json_object_get(json, "workers")), 2);
+    const json_t *redis = json_object_get(json, "redis");
+    assert_true(json_is_true(json_object_get(redis, "up")));
+    assert_true(json_is_real(json_object_get(redis, "rtt_ms")));
+    const json_t *queues = json_object_get(json, "queues"), *q = ctl_find(queues, "queue", "queue");
+    assert_int_equal(json_array_size(queues), 2);
+    assert_int_equal(ctl_number(q, "depth"), 3);
+    assert_int_equal(ctl_number(q, "retry"), 2);
+    assert_int_equal(ctl_number(q, "delayed"), 1);
+    assert_int_equal(ctl_number(q, "dead"), 1);
+    assert_true(json_is_true(json_object_get(q, "paused")));
+    assert_string_equal(ctl_text(q, "reason"), "just so");
+    assert_int_equal(ctl_number(json_object_get(q, "stats"), "done"), 7);
+    assert_int_equal(ctl_number(json_object_get(q, "stats"), "lost"), 2);
+    assert_int_equal(ctl_number(json_object_get(q, "stats"), "cancelled"), 0);
+    assert_true(json_is_false(json_object_get(ctl_find(queues, "queue", "other"), "paused")));
+    json_decref(json);
+    const struct ctl_run *r = CTL(s, "status");
+    assert_int_equal(r->code, 0);
+    assert_non_null(strstr(r->out, "paused: just so"));
+    assert_string_equal(r->err, "");
+}
+
+static bool redis_is_down(struct scene *s)
+{
+    json_t *json = CTL_JSON(s, 0, "status");
+    const json_t *redis = json_object_get(json, "redis");
+    const json_t *q = json_array_get(json_object_get(json, "queues"), 0);
+    bool down = json_is_false(json_object_get(redis, "up")) && *ctl_text(redis, "error") &&
+                json_is_null(json_object_get(q, "depth")) &&
+                json_is_null(json_object_get(redis, "rtt_ms"));
+    json_decref(json);
+    return down;
+}
+
+static void status_is_told_without_redis_too(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    redis_server_kill(s->redis);
+    scene_await(s, LIMIT_MS, redis_is_down(s));
+    assert_non_null(strstr(CTL(s, "status")->out, " down, "));
+}
+
+static void status_does_not_wait_for_a_redis_that_hangs(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    assert_int_equal(redis_server_signal(s->redis, SIGSTOP), 0);
+    json_t *json = CTL_JSON(s, 0, "status");
+    assert_true(json_is_null(json_object_get(json_object_get(json, "redis"), "rtt_ms")));
+    json_decref(json);
+    assert_int_equal(redis_server_signal(s->redis, SIGCONT), 0);
+}
+
+static void a_key_of_another_type_is_told_in_its_row(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    (void)ask_int(s, "SADD rpopd:{other}:dead x");
+    json_t *json = CTL_JSON(s, 0, "status");
+    const json_t *queues = json_object_get(json, "queues");
+    assert_non_null(strstr(ctl_text(ctl_find(queues, "queue", "other"), "error"), "WRONGTYPE"));
+    assert_int_equal(ctl_number(ctl_find(queues, "queue", "queue"), "depth"), 0);
+    json_decref(json);
+}
+
+static void a_thousand_queues_are_told_at_once(void **state)
+{
+    struct scene *s = *state;
+    size_t size = 200000, len = 0;
+    char *text = malloc(size);
+    assert_non_null(text);
+    for (int i = 0; i < 1000; i++)
+        len += (size_t)snprintf(text + len, size - len,
+                                "%s{ name = \"%s%03d\"; handler: { type = \"null\"; }; }",
+                                i ? ", " : "queues = (", i ? "q" : "queue", i);
+    (void)snprintf(text + len, size - len, ");");
+    scene_launch(s, text);
+    free(text);
+    scene_await(s, LIMIT_MS, redis_server_integer(s->redis, "EXISTS rpopd:{q999}:owner:e2e") == 1);
+    (void)ask_int(s, "RPUSH rpopd:{q500}:dead x"); /* of another type: its row alone says so */
+    json_t *json = CTL_JSON(s, 0, "status");
+    const json_t *queues = json_object_get(json, "queues");
+    assert_int_equal(json_array_size(queues), 1000);
+    assert_int_equal(ctl_number(ctl_find(queues, "queue", "q999"), "depth"), 0);
+    assert_int_equal(ctl_number(ctl_find(queues, "queue", "q500"), "depth"), -1);
+    json_decref(json);
+}
+
+/* ---- jobs, cancel, USR1 ---- */
+
+static void jobs_are_listed_and_one_is_cancelled(void **state)
+{
+    struct scene *s = *state;
+    char id[128];
+    scene_start(s, "concurrency = 1; " ONE("sleep", "concurrency = 1; "));
+    push(s, "queue", "86400");
+    scene_await(s, LIMIT_MS, jobs_in_state(s, "running") == 1);
+    push(s, "queue", "0.001");
+    json_t *jobs = jobs_of(s);
+    const json_t *j = json_array_get(jobs, 0);
+    assert_int_equal(json_array_size(jobs), 1); /* the other one is not claimed: no slot is free */
+    assert_string_equal(ctl_text(j, "queue"), "queue");
+    assert_string_equal(ctl_text(j, "handler"), "sleep");
+    assert_int_equal(ctl_number(j, "worker"), 0);
+    assert_int_equal(ctl_number(j, "attempt"), 1);
+    assert_int_equal(ctl_number(j, "payload_bytes"), 5);
+    assert_true(ctl_number(j, "age_ms") >= 0);
+    (void)snprintf(id, sizeof id, "%s", ctl_text(j, "id"));
+    json_decref(jobs);
+    assert_non_null(strstr(CTL(s, "jobs")->out, id));
+
+    json_t *said = CTL_JSON(s, 0, "cancel", id);
+    assert_string_equal(ctl_text(said, "id"), id);
+    assert_string_equal(ctl_text(said, "state"), "running");
+    json_decref(said);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.001") == 1); /* its slot is free */
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
+    const char *record = ask_text(s, "EVAL %s 1 rpopd:{queue}:dead",
+                                  "return redis.call('ZRANGE', KEYS[1], 0, 0)[1]");
+    assert_ptr_equal(strstr(record, id), record);
+    assert_non_null(strstr(record, "cancelled"));
+    assert_non_null(strstr(record, "\n86400"));
+    assert_int_equal(stat_of(s, "queue", "dead"), 0);
+    ctl_refused(s, CTL(s, "cancel", id), 1, id);
+}
+
+static void many_jobs_are_listed_each_once(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = MANY;
+    scene_start(s, "concurrency = 10000; " ONE("sleep", ""));
+    (void)ask_text(s, "EVAL %s 1 queue %d",
+                   "for i = 1, ARGV[1] do redis.call('LPUSH', KEYS[1], '86400') end", (int)n);
+    scene_await(s, LIMIT_MS, jobs_in_state(s, "running") == n);
+    assert_int_equal(daemon_stop(s->daemon, SIGQUIT, LIMIT_MS), 0);
+}
+
+static void usr1_writes_the_jobs_into_the_log(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, ONE("sleep", ""));
+    push(s, "queue", "86400");
+    push(s, "queue", "86401");
+    scene_await(s, LIMIT_MS, jobs_in_state(s, "running") == 2);
+    daemon_signal(s->daemon, SIGUSR1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=jobs in_flight=2") == 1);
+    assert_int_equal(daemon_logged(s->daemon, "event=job queue='queue'"), 2);
+    assert_true(daemon_alive(s->daemon));
+}
+
+/* ---- the command line ---- */
+
+static void usage_is_64_with_a_sentence(void **state)
+{
+    struct scene *s = *state;
+    ctl_refused(s, CTL_RAW("frobnicate"), 64, "'frobnicate' is no command");
+    ctl_refused(s, CTL_RAW("-s", "/x"), 64, "no command");
+    ctl_refused(s, CTL_RAW("-s", "/x", "status", "more"), 64, "'more' is one word too many");
+    ctl_refused(s, CTL_RAW("cancel"), 64, "'cancel' needs a word more: ID");
+    ctl_refused(s, CTL_RAW("status", "--id", "x"), 64, "'status' does not take --id");
+    ctl_refused(s, CTL_RAW("--no-such"), 64, "usage: rpopctl");
+    ctl_refused(s, CTL_RAW("-c", "/x", "-s", "/y", "status"), 64, "exclude one another");
+    ctl_refused(s, CTL_RAW("-s", "/x", "cancel", "\xff"), 64, "is not valid UTF-8");
+    assert_int_equal(CTL_RAW("-h")->code, 0);
+    assert_non_null(strstr(CTL_RAW("-h")->out, "cancel ID"));
+    assert_ptr_equal(strstr(CTL_RAW("-V")->out, "rpopctl "), CTL_RAW("-V")->out);
+}
+
+static void no_daemon_is_69_and_names_the_socket(void **state)
+{
+    struct scene *s = *state;
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/nothing.sock", s->folder);
+    ctl_refused(s, CTL_RAW("-s", path, "status"), 69, path);
+    ctl_refused(s, CTL_RAW("-s", path, "status"), 69, "is rpopd running");
+    char far[200];
+    (void)snprintf(far, sizeof far, "/%0150d", 1);
+    ctl_refused(s, CTL_RAW("-s", far, "status"), 69, "allowed are 107 bytes");
+    scene_start(s, TWO);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    (void)snprintf(path, sizeof path, "%s/rpopd.sock", s->runtime_dir);
+    ctl_refused(s, CTL(s, "status"), 69, path);
+    assert_int_equal(access(path, F_OK), -1);
+    ctl_refused(s, CTL_RAW("-c", "/does/not/exist.conf", "status"), 78, "/does/not/exist.conf");
+}
+
+/* ---- the socket ---- */
+
+static void the_socket_is_for_user_and_group(void **state)
+{
+    struct scene *s = *state;
+    struct stat st;
+    char path[160];
+    scene_start(s, TWO);
+    (void)snprintf(path, sizeof path, "%s/rpopd.sock", s->runtime_dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 0777, 0660);
+    assert_int_equal(st.st_uid, geteuid());
+}
+
+static void a_dead_daemons_socket_is_replaced(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    daemon_kill(s->daemon);
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/rpopd.sock", s->runtime_dir);
+    assert_int_equal(access(path, F_OK), 0);
+    ctl_refused(s, CTL(s, "status"), 69, path);
+    scene_again(s);
+    json_decref(CTL_JSON(s, 0, "status"));
+}
+
+static void configure_second(struct scene *s, const char *name)
+{
+    const char *first = s->instance;
+    s->instance = name;
+    s->second = daemon_new(s->folder, name);
+    char *text = scene_conf(s, TWO);
+    s->instance = first;
+    daemon_configure(s->second, text);
+    free(text);
+}
+
+static bool answers(struct scene *s, const char *instance)
+{
+    const struct ctl_run *r = CTL(s, "--json", "status");
+    json_t *json = json_loads(r->out, 0, NULL);
+    bool it = json && strcmp(ctl_text(json, "instance"), instance) == 0;
+    json_decref(json);
+    return it;
+}
+
+static void a_living_daemons_socket_is_not_taken(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    configure_second(s, "later");
+    daemon_start(s->second);
+    scene_await(s, LIMIT_MS, daemon_logged(s->second, "another daemon listens there") == 1);
+    assert_true(answers(s, "e2e"));
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    scene_await(s, LIMIT_MS, answers(s, "later")); /* it is tried again */
+    assert_int_equal(daemon_logged(s->second, "another daemon listens there"), 1);
+}
+
+static void a_path_that_cannot_be_used_is_a_mistake(void **state)
+{
+    struct scene *s = *state;
+    char more[400], file[128];
+    (void)snprintf(file, sizeof file, "%s/file", s->folder);
+    FILE *f = fopen(file, "we");
+    assert_non_null(f);
+    assert_int_equal(fclose(f), 0);
+    (void)snprintf(more, sizeof more, TWO "admin: { socket = \"%s\"; }; ", file);
+    scene_launch(s, more);
+    assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 78);
+    assert_int_equal(daemon_logged(s->daemon, "is there and is no socket"), 1);
+    assert_int_equal(access(file, F_OK), 0);
+    (void)snprintf(more, sizeof more, TWO "admin: { socket = \"%s/no/x\"; }; ", s->folder);
+    scene_launch(s, more);
+    assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 78);
+    assert_int_equal(daemon_logged(s->daemon, "No such file"), 1);
+    (void)snprintf(s->runtime_dir + strlen(s->runtime_dir),
+                   sizeof s->runtime_dir - strlen(s->runtime_dir), "%050d", 0);
+    (void)snprintf(more, sizeof more, "runtime_dir = \"%s/%050d\"; " TWO, s->runtime_dir, 0);
+    daemon_configure(s->daemon, more);
+    daemon_start(s->daemon);
+    assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 78);
+    assert_int_equal(daemon_logged(s->daemon, "allowed are 107: set admin.socket"), 1);
+}
+
+/* ---- strangers ---- */
+
+static void garbage_is_refused_and_the_next_request_answered(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    int fd = ctl_connect(s);
+    ctl_say(fd, "\0\xff\n[]\n{\"command\":\"jobs\"}\n", 26);
+    assert_non_null(strstr(ctl_hear(fd, LIMIT_MS), "\"ok\":false"));
+    assert_non_null(strstr(ctl_hear(fd, LIMIT_MS), "no JSON object"));
+    assert_string_equal(ctl_hear(fd, LIMIT_MS), "{\"ok\":true}");
+    (void)close(fd);
+}
+
+static void a_line_without_an_end_is_refused(void **state)
+{
+    struct scene *s = *state;
+    static char zeros[65536];
+    scene_start(s, TWO);
+    int fd = ctl_connect(s);
+    memset(zeros, '0', sizeof zeros);
+    for (int i = 0; i < 17; i++)
+        if (send(fd, zeros, sizeof zeros, MSG_NOSIGNAL) < 0)
+            break;
+    assert_non_null(strstr(ctl_hear(fd, LIMIT_MS), "more than 1 MiB"));
+    assert_true(ctl_is_cut(fd, LIMIT_MS));
+    (void)close(fd);
+    json_decref(CTL_JSON(s, 0, "status"));
+}
+
+/* As many as there is room for, all silent; was one more refused? (A slow machine may have cut the
+ * first of them by then.) */
+static bool crowd(struct scene *s)
+{
+    int fd[32];
+    for (int i = 0; i < 32; i++)
+        fd[i] = ctl_connect(s);
+    ctl_say(fd[0], "{\"comm", 6);
+    const struct ctl_run *r = CTL(s, "status");
+    for (int i = 0; i < 32; i++) {
+        scene_check(s, ctl_is_cut(fd[i], LIMIT_MS));
+        (void)close(fd[i]);
+    }
+    return r->code == 1 && strstr(r->err, "too many clients");
+}
+
+static void who_hangs_is_cut_and_one_more_is_refused(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, TWO);
+    scene_await(s, LIMIT_MS, crowd(s));
+    json_decref(CTL_JSON(s, 0, "status"));
+}
+
+static void who_does_not_read_is_cut(void **state)
+{
+    struct scene *s = *state;
+    static const char request[] = "{\"command\":\"status\"}\n";
+    scene_start(s, TWO);
+    int fd = ctl_connect(s);
+    int64_t end = clock_now_ms() + LIMIT_MS;
+    for (ssize_t n = 0; n >= 0; n = send(fd, request, sizeof request - 1, MSG_NOSIGNAL))
+        assert_true(clock_now_ms() < end); /* blocks once nothing is read from it any more */
+    (void)close(fd);
+    json_decref(CTL_JSON(s, 0, "status"));
+}
+
+static void many_clients_are_answered(void **state)
+{
+    struct scene *s = *state;
+    static const char request[] = "{\"command\":\"jobs\"}\n";
+    int fd[24];
+    scene_start(s, TWO);
+    for (int i = 0; i < 24; i++)
+        fd[i] = ctl_connect(s);
+    for (int i = 0; i < 24; i++)
+        ctl_say(fd[i], request, sizeof request - 1);
+    for (int i = 0; i < 24; i++) {
+        assert_string_equal(ctl_hear(fd[i], LIMIT_MS), "{\"ok\":true}");
+        (void)close(fd[i]);
+    }
+    for (int i = 0; i < 200; i++) { /* gone before it is answered */
+        int one = ctl_connect(s);
+        ctl_say(one, request, sizeof request - 1);
+        (void)close(one);
+    }
+    scene_await(s, LIMIT_MS, answers(s, "e2e"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(status_tells_what_lies_where),
+        SCENE(status_is_told_without_redis_too),
+        SCENE(status_does_not_wait_for_a_redis_that_hangs),
+        SCENE(a_key_of_another_type_is_told_in_its_row),
+        SCENE(a_thousand_queues_are_told_at_once),
+        SCENE(jobs_are_listed_and_one_is_cancelled),
+        SCENE(many_jobs_are_listed_each_once),
+        SCENE(usr1_writes_the_jobs_into_the_log),
+        SCENE(usage_is_64_with_a_sentence),
+        SCENE(no_daemon_is_69_and_names_the_socket),
+        SCENE(the_socket_is_for_user_and_group),
+        SCENE(a_dead_daemons_socket_is_replaced),
+        SCENE(a_living_daemons_socket_is_not_taken),
+        SCENE(a_path_that_cannot_be_used_is_a_mistake),
+        SCENE(garbage_is_refused_and_the_next_request_answered),
+        SCENE(a_line_without_an_end_is_refused),
+        SCENE(who_hangs_is_cut_and_one_more_is_refused),
+        SCENE(who_does_not_read_is_cut),
+        SCENE(many_clients_are_answered),
+    };
+    return scene_run(tests);
+}

@@ -1,0 +1,216 @@
+/* What rpopctl prints: aligned tables, durations, text and JSON from the same answer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "daemon/ctl_print.h"
+#include "daemon/ctl_table.h"
+
+struct page { /* what was printed */
+    FILE *out;
+    char *text;
+    size_t len;
+};
+
+static int page_open(void **state)
+{
+    struct page *p = calloc(1, sizeof *p);
+    *state = p;
+    return p && (p->out = open_memstream(&p->text, &p->len)) ? 0 : -1;
+}
+
+static int page_close(void **state)
+{
+    struct page *p = *state;
+    (void)fclose(p->out);
+    free(p->text);
+    free(p);
+    return 0;
+}
+
+static const char *printed(struct page *p)
+{
+    (void)fflush(p->out);
+    return p->text;
+}
+
+static void columns_are_as_wide_as_their_widest_cell(void **state)
+{
+    struct page *p = *state;
+    struct table *t = table_new("NAME|>N|STATE");
+    table_cell(t, "a");
+    table_number(t, 12345);
+    table_cell(t, "ok");
+    table_cell(t, "longer");
+    table_number(t, -1);
+    table_cell(t, "paused");
+    table_print(t, p->out);
+    (void)table_free(t);
+    assert_string_equal(printed(p), "NAME        N  STATE\n"
+                                    "a       12345  ok\n"
+                                    "longer     -1  paused\n");
+}
+
+static void widths_count_characters_and_nothing_steers_the_terminal(void **state)
+{
+    struct page *p = *state;
+    struct table *t = table_new("A|B");
+    table_cell(t, "\xc3\xa9\xc3\xa9\xc3\xa9");
+    table_cell(t, "x");
+    table_cell(t, "\x1b[2J");
+    table_cell(t, "\xff\n");
+    table_print(t, p->out);
+    (void)table_free(t);
+    assert_string_equal(printed(p), "A        B\n"
+                                    "\xc3\xa9\xc3\xa9\xc3\xa9      x\n"
+                                    "\\x1b[2J  \\xff\\n\n");
+}
+
+static void an_empty_table_prints_nothing(void **state)
+{
+    struct page *p = *state;
+    struct table *t = table_new("A|B");
+    table_print(t, p->out);
+    (void)table_free(t);
+    assert_string_equal(printed(p), "");
+}
+
+static void durations_have_two_units(void **state)
+{
+    (void)state;
+    static const struct {
+        long long ms;
+        const char *text;
+    } cases[] = {{-5, "0s"},
+                 {999, "0s"},
+                 {59999, "59s"},
+                 {60000, "1m 0s"},
+                 {3599999, "59m 59s"},
+                 {3600000, "1h 0m"},
+                 {86399000, "23h 59m"},
+                 {90000000, "1d 1h"},
+                 {8640000000, "100d 0h"}};
+    char out[32];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_string_equal(print_duration(cases[i].ms, out, sizeof out), cases[i].text);
+}
+
+static const char job[] =
+    "{\"id\":\"a.1-1-0\",\"queue\":\"q\",\"age_ms\":61000,\"state\":\"running\",\"worker\":1,"
+    "\"handler\":\"sleep\",\"attempt\":2,\"payload_bytes\":3}";
+
+static void print(struct page *p, enum print_kind kind, bool json, const char *item,
+                  const char *last)
+{
+    struct print *x = print_new(kind, json, p->out);
+    json_t *i = item ? json_loads(item, 0, NULL) : NULL,
+           *l = last ? json_loads(last, 0, NULL) : NULL;
+    if (i) {
+        assert_int_equal(print_item(x, i), 0);
+        assert_int_equal(print_item(x, i), 0);
+    }
+    print_end(x, l);
+    json_decref(i);
+    json_decref(l);
+}
+
+static void jobs_are_a_table(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_JOBS, false, job, "{}");
+    assert_string_equal(printed(p),
+                        "ID       QUEUE    AGE  STATE    WORKER  HANDLER  ATTEMPT  BYTES\n"
+                        "a.1-1-0  q      1m 1s  running       1  sleep          2      3\n"
+                        "a.1-1-0  q      1m 1s  running       1  sleep          2      3\n");
+}
+
+static json_t *document(struct page *p)
+{
+    json_t *json = json_loads(printed(p), 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+static void jobs_are_an_array(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_JOBS, true, job, "{}");
+    json_t *json = document(p), *want = json_loads(job, 0, NULL);
+    assert_int_equal(json_array_size(json), 2);
+    assert_true(json_equal(json_array_get(json, 1), want));
+    json_decref(want);
+    json_decref(json);
+}
+
+static void no_jobs_are_an_empty_array(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_JOBS, true, NULL, "{}");
+    assert_string_equal(printed(p), "[]\n");
+}
+
+static void an_answer_that_is_broken_off_is_still_a_document(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_JOBS, true, job, NULL);
+    json_decref(document(p));
+    size_t before = p->len;
+    print(p, PRINT_CANCEL, true, NULL, NULL);
+    (void)printed(p);
+    assert_int_equal(p->len, before);
+}
+
+static const char unknown[] =
+    "{\"queue\":\"q\",\"inflight\":1,\"running\":1,\"waiting\":0,\"registered\":true,\"troubles\":"
+    "[{\"at\":\"claim\",\"error\":\"OOM\"}],\"depth\":null,\"retry\":null,\"delayed\":null,"
+    "\"dead\":null,\"paused\":null,\"reason\":null,\"stats\":null}";
+static const char head[] =
+    "{\"version\":\"9\",\"instance\":\"i\",\"pid\":5,\"uptime_ms\":1000,\"life\":\"running\","
+    "\"redis\":{\"up\":false,\"address\":\"a\",\"error\":\"gone\",\"rtt_ms\":null,\"reconnects\":2}"
+    ","
+    "\"workers\":[{\"worker\":0,\"running\":1}],\"slots\":10}";
+
+static void what_redis_did_not_tell_is_a_question_mark(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_STATUS, false, unknown, head);
+    assert_non_null(strstr(printed(p), "rpopd    9, instance i, pid 5, up 1s, running\n"
+                                       "redis    a, down, 2 reconnects, gone\n"
+                                       "workers  1, running 1: 1 of 10 slots\n\n"));
+    assert_non_null(strstr(p->text, "q          ?        1        0      ?        ?     ?     ?"));
+    assert_non_null(strstr(p->text, "OOM at claim\n"));
+}
+
+static void the_queues_stand_within_the_status(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_STATUS, true, unknown, head);
+    json_t *json = document(p);
+    assert_int_equal(json_array_size(json_object_get(json, "queues")), 2);
+    assert_string_equal(json_string_value(json_object_get(json, "version")), "9");
+    json_decref(json);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, page_open, page_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(columns_are_as_wide_as_their_widest_cell),
+        TEST(widths_count_characters_and_nothing_steers_the_terminal),
+        TEST(an_empty_table_prints_nothing),
+        TEST(durations_have_two_units),
+        TEST(jobs_are_a_table),
+        TEST(jobs_are_an_array),
+        TEST(no_jobs_are_an_empty_array),
+        TEST(an_answer_that_is_broken_off_is_still_a_document),
+        TEST(what_redis_did_not_tell_is_a_question_mark),
+        TEST(the_queues_stand_within_the_status),
+    };
+    return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
+}
