@@ -1,4 +1,3 @@
-/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
 /* What tasks wait for among themselves: lock, event, condition, semaphore, queue. */
 #include "tests/unit/combine.h"
 
@@ -349,31 +348,6 @@ static void misuse_of_a_semaphore_is_told(void **state)
     assert_int_equal(semaphore_release(&s, &e), 0);
 }
 
-/* -- memory -- */
-static int sync_oom_body(void *arg, void **ret_result, struct err *e)
-{
-    (void)arg, (void)ret_result;
-    struct notes n = {.count = 0};
-    begin(&n);
-    int r = lock_acquire(&at.lock, e);
-    struct future *f = start(with_lock, BOX(1));
-    if (!f)
-        return -errno;
-    (void)turns(2);
-    (void)lock_release(&at.lock, e);
-    r = r < 0 ? r : future_await(f, NULL, e);
-    if (r == 0 && lock_locked(&at.lock))
-        r = -EBUSY;
-    future_unref(f);
-    return r;
-}
-
-static void each_allocation_may_fail(void **state)
-{
-    (void)state;
-    check_each_allocation(sync_oom_body);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,7 +362,6 @@ int main(void)
         cmocka_unit_test(a_cancelled_turn_of_a_semaphore_goes_to_the_next),
         cmocka_unit_test(a_semaphore_goes_to_who_waits_longest),
         cmocka_unit_test(misuse_of_a_semaphore_is_told),
-        cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("sync", tests, NULL, NULL);
 }

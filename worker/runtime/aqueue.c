@@ -1,6 +1,5 @@
 #include "worker/runtime/aqueue.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -41,6 +40,7 @@ struct aqueue *aqueue_new_lifo(size_t maxsize)
 
 struct aqueue *aqueue_new_priority(size_t maxsize, bool (*before)(const void *a, const void *b))
 {
+    GIVEN(before);
     struct aqueue *q = new_queue(ORDER_PRIORITY, maxsize);
     if (q)
         q->before = before;
@@ -51,7 +51,8 @@ struct aqueue *aqueue_free(struct aqueue *q)
 {
     if (!q)
         return NULL;
-    assert(!q->getters.first && !q->putters.first);
+    if (q->getters.inside || q->putters.inside || q->finished.waiters.inside)
+        error_fatal("aqueue_free: a task still waits in the queue");
     free(q->item);
     free(q);
     return NULL;
@@ -59,16 +60,19 @@ struct aqueue *aqueue_free(struct aqueue *q)
 
 size_t aqueue_size(const struct aqueue *q)
 {
+    GIVEN(q);
     return q->n;
 }
 
 bool aqueue_empty(const struct aqueue *q)
 {
+    GIVEN(q);
     return q->n == 0;
 }
 
 bool aqueue_full(const struct aqueue *q)
 {
+    GIVEN(q);
     return q->maxsize && q->n >= q->maxsize;
 }
 
@@ -135,6 +139,7 @@ static void *take_out(struct aqueue *q)
 
 int aqueue_put_nowait(struct aqueue *q, void *item, struct err *e)
 {
+    GIVEN(q);
     if (aqueue_full(q))
         return error_set(e, ERROR_QUEUE_FULL);
     if (q->n == q->room && grow(q) < 0)
@@ -151,6 +156,8 @@ int aqueue_put_nowait(struct aqueue *q, void *item, struct err *e)
 
 int aqueue_get_nowait(struct aqueue *q, void **ret_item, struct err *e)
 {
+    GIVEN(q);
+    GIVEN(ret_item);
     if (aqueue_empty(q))
         return error_set(e, ERROR_QUEUE_EMPTY);
     *ret_item = take_out(q);
@@ -160,6 +167,7 @@ int aqueue_get_nowait(struct aqueue *q, void **ret_item, struct err *e)
 
 int aqueue_put(struct aqueue *q, void *item, struct err *e)
 {
+    GIVEN(q);
     while (aqueue_full(q)) {
         bool woken;
         int r = waiters_wait(&q->putters, &woken, e);
@@ -174,6 +182,8 @@ int aqueue_put(struct aqueue *q, void *item, struct err *e)
 
 int aqueue_get(struct aqueue *q, void **ret_item, struct err *e)
 {
+    GIVEN(q);
+    GIVEN(ret_item);
     while (aqueue_empty(q)) {
         bool woken;
         int r = waiters_wait(&q->getters, &woken, e);
@@ -188,6 +198,7 @@ int aqueue_get(struct aqueue *q, void **ret_item, struct err *e)
 
 int aqueue_task_done(struct aqueue *q, struct err *e)
 {
+    GIVEN(q);
     if (!q->unfinished)
         return err_set(e, -EINVAL, "task_done() called too many times");
     if (--q->unfinished == 0)
@@ -197,5 +208,6 @@ int aqueue_task_done(struct aqueue *q, struct err *e)
 
 int aqueue_join(struct aqueue *q, struct err *e)
 {
+    GIVEN(q);
     return q->unfinished ? event_wait(&q->finished, e) : 0;
 }

@@ -21,8 +21,7 @@ aqueue_free(struct aqueue *q); /* takes; nobody may wait; NULL is fine; returns 
 
 int aqueue_put(struct aqueue *q, void *item,
                struct err *e); /* awaits a free place; -ECANCELED, -ENOMEM */
-int aqueue_get(struct aqueue *q, void **ret_item,
-               struct err *e); /* awaits an item; -ECANCELED, -ENOMEM */
+int aqueue_get(struct aqueue *q, void **ret_item, struct err *e);   /* awaits an item; -ECANCELED */
 int aqueue_put_nowait(struct aqueue *q, void *item, struct err *e); /* ERROR_QUEUE_FULL, -ENOMEM */
 int aqueue_get_nowait(struct aqueue *q, void **ret_item, struct err *e); /* ERROR_QUEUE_EMPTY */
 

@@ -22,6 +22,7 @@ struct getter { /* on the stack of a task that waits for an outcome */
 struct as_completed {
     size_t refs;
     size_t count, left, asked; /* different futures; how many of them are to come; outcomes */
+    size_t waiting;            /* tasks in as_completed_next */
     struct slot *first, *last; /* arrived, and not taken */
     struct getter *getters;    /* who waits longest first */
     struct loop *loop;         /* borrowed: the futures hold it; NULL: there are none */
@@ -129,6 +130,8 @@ static void fill(struct as_completed *a, struct future *const *fs, size_t count)
 
 struct as_completed *as_completed_new(struct future *const *fs, size_t count, int64_t timeout_ms)
 {
+    if (count)
+        GIVEN(fs);
     int r = check(fs, count);
     if (r < 0) {
         errno = -r;
@@ -151,10 +154,20 @@ struct as_completed *as_completed_new(struct future *const *fs, size_t count, in
     return a;
 }
 
+/* The first line of what belongs to the loop's thread; without futures there is no loop. */
+static void check_caller(const struct as_completed *a, const char *who)
+{
+    if (a->loop)
+        loop_check_thread(a->loop, who);
+}
+
 struct as_completed *as_completed_free(struct as_completed *a)
 {
     if (!a)
         return NULL;
+    check_caller(a, __func__);
+    if (a->waiting && !loop_is_closed(a->loop))
+        error_fatal("as_completed_free: a task still waits in it");
     if (a->limit)
         handle_cancel(a->limit);
     handle_unref(a->limit);
@@ -170,6 +183,8 @@ struct as_completed *as_completed_free(struct as_completed *a)
 
 bool as_completed_more(const struct as_completed *a)
 {
+    GIVEN(a);
+    check_caller(a, __func__);
     return a->asked < a->count;
 }
 
@@ -198,7 +213,9 @@ static int wait_called(struct as_completed *a, struct err *e)
     if (!g.called)
         return error_set(e, -ENOMEM);
     join(a, &g);
+    a->waiting++;
     int r = future_await(g.called, NULL, e);
+    a->waiting--;
     if (r < 0) {
         leave(a, &g);
         if (a->first && !future_cancelled(g.called))
@@ -208,16 +225,30 @@ static int wait_called(struct as_completed *a, struct err *e)
     return r;
 }
 
+/* Before an outcome is asked for: misuse takes none away. */
+static int check_waiter(const struct as_completed *a, struct err *e)
+{
+    const struct task *t = task_here();
+    if (!t)
+        return error_set(e, ERROR_NO_TASK);
+    return t->future.loop == a->loop ? 0 : error_set(e, ERROR_OTHER_LOOP);
+}
+
 int as_completed_next(struct as_completed *a, struct future **ret_future, void **ret_result,
                       struct err *e)
 {
+    GIVEN(a);
+    check_caller(a, __func__);
     if (ret_future)
         *ret_future = NULL;
     if (a->asked == a->count)
         return err_set(e, ERROR_RUNTIME, "all outcomes were asked for");
+    int r = a->first ? 0 : check_waiter(a, e);
+    if (r < 0)
+        return r;
     a->asked++;
     while (!a->first) {
-        int r = wait_called(a, e);
+        r = wait_called(a, e);
         if (r < 0)
             return r;
     }

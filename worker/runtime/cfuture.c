@@ -71,6 +71,7 @@ struct cfuture *cfuture_new(void)
 
 struct cfuture *cfuture_ref(struct cfuture *f)
 {
+    GIVEN(f);
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
     return f;
 }
@@ -94,16 +95,19 @@ void cfuture_unref(struct cfuture *f)
 
 bool cfuture_done(const struct cfuture *f)
 {
+    GIVEN(f);
     return state_of(f) >= CFUTURE_DONE;
 }
 
 bool cfuture_cancelled(const struct cfuture *f)
 {
+    GIVEN(f);
     return state_of(f) == CFUTURE_CANCELLED;
 }
 
 bool cfuture_running(const struct cfuture *f)
 {
+    GIVEN(f);
     return state_of(f) == CFUTURE_RUNNING;
 }
 
@@ -146,12 +150,14 @@ static void settle(struct cfuture *f, int state)
 
 bool cfuture_set_running(struct cfuture *f)
 {
+    GIVEN(f);
     int now = CFUTURE_PENDING;
     return atomic_compare_exchange_strong(&f->state, &now, CFUTURE_RUNNING);
 }
 
 int cfuture_set_result(struct cfuture *f, void *result)
 {
+    GIVEN(f);
     if (!claim(f, true))
         return ERROR_INVALID_STATE;
     f->result = result;
@@ -161,6 +167,8 @@ int cfuture_set_result(struct cfuture *f, void *result)
 
 int cfuture_set_exception(struct cfuture *f, int code, struct error *x)
 {
+    GIVEN(f);
+    error_check_code(code, __func__);
     if (!claim(f, true)) {
         error_unref(x);
         return ERROR_INVALID_STATE;
@@ -196,6 +204,7 @@ static const struct loop_item_ops cancel_ops = {run_cancel, drop_cancel};
 
 bool cfuture_cancel(struct cfuture *f)
 {
+    GIVEN(f);
     if (!settle_cancelled(f))
         return cfuture_cancelled(f);
     f->cancel_item.ops = &cancel_ops;
@@ -207,7 +216,7 @@ bool cfuture_cancel(struct cfuture *f)
 /* False on a timeout. The sleeper counts itself first, then looks at the state once more. */
 static bool wait_done(struct cfuture *f, int64_t timeout_ms)
 {
-    int64_t deadline = timeout_ms < 0 ? -1 : clock_now_ns() + timeout_ms * 1000000;
+    int64_t deadline = timeout_ms < 0 ? -1 : clock_now_ns() + timer_ns(timeout_ms);
     struct timespec left, *limit = NULL;
     bool done = cfuture_done(f);
     atomic_fetch_add(&f->waiters, 1);
@@ -239,6 +248,7 @@ static int outcome(struct cfuture *f, int64_t timeout_ms, struct err *e)
 
 int cfuture_result(struct cfuture *f, int64_t timeout_ms, void **ret_result, struct err *e)
 {
+    GIVEN(f);
     int r = outcome(f, timeout_ms, e);
     if (r < 0)
         return r;
@@ -252,6 +262,8 @@ int cfuture_result(struct cfuture *f, int64_t timeout_ms, void **ret_result, str
 int cfuture_exception(struct cfuture *f, int64_t timeout_ms, const struct error **ret_error,
                       struct err *e)
 {
+    GIVEN(f);
+    GIVEN(ret_error);
     int r = outcome(f, timeout_ms, e);
     if (r == 0)
         *ret_error = f->error;
@@ -260,6 +272,8 @@ int cfuture_exception(struct cfuture *f, int64_t timeout_ms, const struct error 
 
 int cfuture_add_done_callback(struct cfuture *f, cfuture_fn fn, void *arg)
 {
+    GIVEN(f);
+    GIVEN(fn);
     struct listener *x = malloc(sizeof *x);
     if (!x)
         return -ENOMEM;
@@ -317,6 +331,8 @@ static const struct loop_item_ops submission_ops = {run_submission, drop_submiss
 
 struct cfuture *run_coroutine_threadsafe(struct loop *l, coro_fn fn, void *arg, const char *name)
 {
+    GIVEN(l);
+    GIVEN(fn);
     struct cfuture *f = cfuture_new();
     if (!f)
         return NULL;

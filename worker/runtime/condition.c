@@ -7,6 +7,8 @@
 
 void condition_init(struct condition *c, struct lock *l)
 {
+    GIVEN(c);
+    GIVEN(l);
     *c = (struct condition){.lock = l};
 }
 
@@ -20,13 +22,14 @@ static int take_again(struct condition *c, int r, struct err *e)
         if (got == 0)
             return r;
         if (got != -ECANCELED)
-            return err_set(e, got, "%s", why.text); /* no memory: the lock is not held */
+            return err_set(e, got, "%s", why.text); /* another loop's tasks wait for the lock */
         r = error_set(e, -ECANCELED);
     }
 }
 
 int condition_wait(struct condition *c, struct err *e)
 {
+    GIVEN(c);
     bool woken;
     if (!c->lock->locked)
         return err_set(e, ERROR_RUNTIME, "cannot wait on un-acquired lock");
@@ -41,6 +44,8 @@ int condition_wait(struct condition *c, struct err *e)
 
 int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg, struct err *e)
 {
+    GIVEN(c);
+    GIVEN(holds);
     int r = 0;
     while (r == 0 && !holds(arg))
         r = condition_wait(c, e);
@@ -49,6 +54,7 @@ int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg,
 
 int condition_notify(struct condition *c, unsigned n, struct err *e)
 {
+    GIVEN(c);
     if (!c->lock->locked)
         return err_set(e, ERROR_RUNTIME, "cannot notify on un-acquired lock");
     while (n && waiters_wake(&c->waiters))
@@ -58,5 +64,6 @@ int condition_notify(struct condition *c, unsigned n, struct err *e)
 
 int condition_notify_all(struct condition *c, struct err *e)
 {
+    GIVEN(c);
     return condition_notify(c, UINT_MAX, e);
 }

@@ -13,9 +13,9 @@ struct condition {
 };
 
 void condition_init(struct condition *c, struct lock *l);
-/* Awaits: gives the lock up, waits for a notify, and has the lock again: 0 or -ECANCELED. -ENOMEM:
- * it may not have it (lock_locked tells). ERROR_RUNTIME where the lock is not held ("cannot wait on
- * un-acquired lock"), ERROR_NO_TASK outside of a task: then nothing has changed. */
+/* Awaits: gives the lock up, waits for a notify, and has the lock again: 0 or -ECANCELED.
+ * ERROR_RUNTIME where the lock is not held ("cannot wait on un-acquired lock"), ERROR_NO_TASK
+ * outside of a task: then nothing has changed. */
 int condition_wait(struct condition *c, struct err *e);
 /* Awaits until holds(arg) is true; it is asked under the lock. As condition_wait. */
 int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg, struct err *e);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/runtime/error.h"
+
 struct binding {
     const struct context_var *var;
     void *value;
@@ -20,6 +22,7 @@ _Thread_local struct context *context_current;
 
 void *context_get(const struct context_var *v)
 {
+    GIVEN(v);
     for (size_t i = 0; context_current && i < context_current->count; i++)
         if (context_current->bindings[i].var == v)
             return context_current->bindings[i].value;
@@ -28,6 +31,7 @@ void *context_get(const struct context_var *v)
 
 int context_set(const struct context_var *v, void *value)
 {
+    GIVEN(v);
     size_t count = context_current ? context_current->count : 0, at = 0;
     while (at < count && context_current->bindings[at].var != v)
         at++;

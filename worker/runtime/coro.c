@@ -143,20 +143,22 @@ void coro_thread_init(void)
     overflow_thread_init();
 }
 
-enum coro_state { CORO_INERT, CORO_CONSUMED, CORO_SUSPENDED, CORO_ENDED };
+enum coro_state { CORO_INERT, CORO_CONSUMED, CORO_RUNNING, CORO_SUSPENDED, CORO_ENDED };
 
 struct coro {
     struct coro_ctx ctx; /* first: coro_yield finds the object by it */
     enum coro_state state;
     coro_fn fn;
     void *arg, *result;
-    struct stack_pool *pool; /* of its one stack; NULL until it is resumed by hand */
+    struct stack_pool *pool;          /* of its one stack; NULL until it is resumed by hand */
+    const struct coro_thread *thread; /* that resumed it first; compared, never looked into */
     int code;
     struct err err;
 };
 
 struct coro *coro_new(coro_fn fn, void *arg)
 {
+    GIVEN(fn);
     struct coro *c = calloc(1, sizeof *c);
     if (!c)
         return NULL;
@@ -167,6 +169,8 @@ struct coro *coro_new(coro_fn fn, void *arg)
 
 struct coro *coro_free(struct coro *c)
 {
+    if (c && c->state == CORO_RUNNING)
+        error_fatal("coro_free: the coroutine is running");
     if (c && c->pool) {
         coro_ctx_deinit(&c->ctx);
         c->pool = stack_pool_free(c->pool);
@@ -177,6 +181,9 @@ struct coro *coro_free(struct coro *c)
 
 int coro_consume(struct coro *c, coro_fn *ret_fn, void **ret_arg, struct err *e)
 {
+    GIVEN(c);
+    GIVEN(ret_fn);
+    GIVEN(ret_arg);
     if (c->state != CORO_INERT)
         return error_set(e, ERROR_REUSED);
     c->state = CORO_CONSUMED;
@@ -187,6 +194,7 @@ int coro_consume(struct coro *c, coro_fn *ret_fn, void **ret_arg, struct err *e)
 
 int coro_await(struct coro *c, void **ret_result, struct err *e)
 {
+    GIVEN(c);
     void *result = NULL;
     if (c->state != CORO_INERT)
         return error_set(e, ERROR_REUSED);
@@ -213,22 +221,40 @@ static int start(struct coro *c, struct err *e)
         return error_set(e, -ENOMEM);
     }
     c->pool = pool;
+    c->thread = &coro_thread;
     c->ctx.name = "coroutine";
     coro_ctx_init(&c->ctx, s, object_main);
     return 0;
 }
 
+static int prepare(struct coro *c, struct err *e)
+{
+    switch (c->state) {
+    case CORO_INERT:
+        return start(c, e);
+    case CORO_RUNNING:
+        return err_set(e, -EINVAL, "coroutine already executing");
+    case CORO_SUSPENDED:
+        if (c->thread == &coro_thread)
+            return 0;
+        return err_set(e, ERROR_RUNTIME, "a coroutine goes on only on the thread it began on");
+    default:
+        return error_set(e, ERROR_REUSED);
+    }
+}
+
 int coro_resume(struct coro *c, void **ret_result, struct err *e)
 {
-    if (c->state == CORO_CONSUMED || c->state == CORO_ENDED)
-        return error_set(e, ERROR_REUSED);
-    int r = c->state == CORO_INERT ? start(c, e) : 0;
+    GIVEN(c);
+    int r = prepare(c, e);
     if (r < 0)
         return r;
-    c->state = CORO_SUSPENDED;
+    c->state = CORO_RUNNING;
     coro_ctx_enter(&c->ctx);
-    if (!c->ctx.ended)
+    if (!c->ctx.ended) {
+        c->state = CORO_SUSPENDED;
         return 1;
+    }
     c->state = CORO_ENDED;
     if (c->code < 0) {
         if (e)

@@ -73,7 +73,7 @@ int error_set(struct err *e, int code)
 
 struct error *error_new(int code, const char *text, struct error *cause)
 {
-    size_t len = strlen(text);
+    size_t len = text ? strlen(text) : 0;
     struct error *x = malloc(sizeof *x + len + 1);
     if (!x) {
         error_unref(cause);
@@ -83,7 +83,9 @@ struct error *error_new(int code, const char *text, struct error *cause)
     atomic_init(&x->refs, 1);
     x->code = code;
     x->cause = cause;
-    memcpy(x->text, text, len + 1);
+    if (len)
+        memcpy(x->text, text, len);
+    x->text[len] = '\0';
     return x;
 }
 
@@ -156,4 +158,15 @@ void error_fatal(const char *fmt, ...)
     va_end(args);
     callout(print_fatal, &e);
     abort();
+}
+
+void error_not_given(const char *who, const char *what)
+{
+    error_fatal("%s: %s is NULL", who, what);
+}
+
+void error_check_code(int code, const char *who)
+{
+    if (code >= 0)
+        error_fatal("%s: %d is no error code, they are negative", who, code);
 }

@@ -60,4 +60,10 @@ const struct error *error_cause(const struct error *x); /* borrowed; NULL: none 
 /* Ends the process with a sentence: for what must not happen (a call on the wrong thread). */
 _Noreturn void error_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* What the first lines of a function say of its arguments: the process ends, naming the function,
+ * where what must be given is NULL, or where a code is not negative. */
+#define GIVEN(p) ((p) ? (void)0 : error_not_given(__func__, #p))
+_Noreturn void error_not_given(const char *who, const char *what);
+void error_check_code(int code, const char *who);
+
 #endif

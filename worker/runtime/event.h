@@ -15,6 +15,6 @@ void event_init(struct event *v);
 void event_set(struct event *v); /* who waits goes on, also when it is cleared right behind */
 void event_clear(struct event *v);
 bool event_is_set(const struct event *v);
-int event_wait(struct event *v, struct err *e); /* awaits; 0, -ECANCELED, -ENOMEM, ERROR_NO_TASK */
+int event_wait(struct event *v, struct err *e); /* awaits; 0, -ECANCELED, ERROR_NO_TASK */
 
 #endif

@@ -22,6 +22,7 @@ struct fd_side { /* one direction of one descriptor: free, a callback's, or a ta
     struct future *waiter; /* a task's: held; completed with 0 or a code as a boxed number */
     struct handle *alarm;  /* held: its deadline; NULL: none */
     unsigned turn;         /* counts owners */
+    unsigned closed;       /* how often io_close closed the descriptor */
     bool queued;
     bool stale; /* what is queued belongs to an owner that has gone */
 };

@@ -88,13 +88,17 @@ struct future *loop_create_future(struct loop *l)
 
 struct future *future_ref(struct future *f)
 {
+    future_check(f, __func__);
     f->refs++;
     return f;
 }
 
 void future_unref(struct future *f)
 {
-    if (f && --f->refs == 0)
+    if (!f)
+        return;
+    loop_check_thread(f->loop, __func__);
+    if (--f->refs == 0)
         f->kind->end(f);
 }
 
@@ -129,21 +133,25 @@ static void end_plain(struct future *f)
 
 struct loop *future_loop(const struct future *f)
 {
+    GIVEN(f);
     return f->loop;
 }
 
 bool future_done(const struct future *f)
 {
+    future_check(f, __func__);
     return f->state != FUTURE_PENDING;
 }
 
 bool future_cancelled(const struct future *f)
 {
+    future_check(f, __func__);
     return f->state == FUTURE_CANCELLED;
 }
 
 int future_code(const struct future *f)
 {
+    future_check(f, __func__);
     return f->state == FUTURE_CANCELLED ? -ECANCELED : f->code;
 }
 
@@ -179,7 +187,6 @@ void future_finish(struct future *f, enum future_state state, int code, void *va
 
 static int check_settable(const struct future *f)
 {
-    loop_check_thread(f->loop, "future_set_result");
     if (f->kind->completes_itself)
         return ERROR_RUNTIME;
     return f->state == FUTURE_PENDING ? 0 : ERROR_INVALID_STATE;
@@ -187,6 +194,7 @@ static int check_settable(const struct future *f)
 
 int future_set_result(struct future *f, void *result)
 {
+    future_check(f, __func__);
     int r = check_settable(f);
     if (r == 0)
         future_finish(f, FUTURE_FINISHED, 0, result);
@@ -195,7 +203,10 @@ int future_set_result(struct future *f, void *result)
 
 int future_set_exception(struct future *f, struct error *x)
 {
-    int r = check_settable(f);
+    future_check(f, __func__);
+    if (x)
+        error_check_code(error_code(x), __func__);
+    int r = x ? check_settable(f) : ERROR_TYPE;
     if (r == 0)
         future_finish(f, FUTURE_FAILED, error_code(x), x);
     else
@@ -205,6 +216,9 @@ int future_set_exception(struct future *f, struct error *x)
 
 int future_set_error(struct future *f, int code, const char *fmt, ...)
 {
+    future_check(f, __func__);
+    error_check_code(code, __func__);
+    GIVEN(fmt);
     struct err e;
     va_list args;
     int r = check_settable(f);
@@ -219,12 +233,15 @@ int future_set_error(struct future *f, int code, const char *fmt, ...)
 
 void future_own_result(struct future *f, void (*free_result)(void *result))
 {
+    future_check(f, __func__);
+    if (f->kind->keeps_result)
+        error_fatal("future_own_result: what a gather or a shield gives is not the caller's");
     f->free_result = free_result;
 }
 
 bool future_cancel(struct future *f)
 {
-    loop_check_thread(f->loop, __func__);
+    future_check(f, __func__);
     if (f->kind->cancel)
         return f->kind->cancel(f);
     f->looked_at = true;
@@ -249,6 +266,7 @@ static int outcome(struct future *f, struct err *e)
 
 int future_result(struct future *f, void **ret_result, struct err *e)
 {
+    future_check(f, __func__);
     int r = outcome(f, e);
     if (r < 0)
         return r;
@@ -261,6 +279,8 @@ int future_result(struct future *f, void **ret_result, struct err *e)
 
 int future_exception(struct future *f, const struct error **ret_error, struct err *e)
 {
+    future_check(f, __func__);
+    GIVEN(ret_error);
     int r = outcome(f, e);
     if (r == 0)
         *ret_error = f->state == FUTURE_FAILED ? f->error : NULL;
@@ -269,8 +289,9 @@ int future_exception(struct future *f, const struct error **ret_error, struct er
 
 int future_add_done_callback(struct future *f, future_fn fn, void *arg)
 {
+    future_check(f, __func__);
+    GIVEN(fn);
     struct loop *l = f->loop;
-    loop_check_thread(l, __func__);
     if (loop_is_closed(l))
         return ERROR_CLOSED;
     struct callback *c = recycle_get(&l->callbacks);
@@ -311,6 +332,7 @@ bool future_unlink(struct future *f, struct loop_item *i)
 
 int future_remove_done_callback(struct future *f, future_fn fn, void *arg)
 {
+    future_check(f, __func__);
     struct loop_item *before = NULL;
     int removed = 0;
     for (struct loop_item *i = f->callbacks.head, *next; i; i = next) {
@@ -329,6 +351,7 @@ int future_remove_done_callback(struct future *f, future_fn fn, void *arg)
 
 int future_await(struct future *f, void **ret_result, struct err *e)
 {
+    future_check(f, __func__);
     if (f->state == FUTURE_PENDING) {
         struct task *t = task_here();
         if (!t)

@@ -29,7 +29,8 @@ int future_set_result(struct future *f,
                       void *result); /* ERROR_INVALID_STATE; ERROR_RUNTIME for a task */
 int future_set_error(struct future *f, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-int future_set_exception(struct future *f, struct error *x); /* takes x, on failure too */
+/* Takes x, on failure too. As above; ERROR_TYPE: x is NULL, f stays as it is. */
+int future_set_exception(struct future *f, struct error *x);
 void future_own_result(struct future *f, void (*free_result)(void *result));
 /* True unless it was done. A task is asked to cancel; what gathers is cancelled with its children.
  */

@@ -27,7 +27,8 @@ static const struct future_kind gather_kind = {.lost_error =
                                                    "_GatheringFuture exception was never retrieved",
                                                .cancel = cancel_children,
                                                .end = end_gather,
-                                               .completes_itself = true};
+                                               .completes_itself = true,
+                                               .keeps_result = true};
 
 static struct gather *gather_of(struct future *f)
 {
@@ -176,6 +177,8 @@ static struct gather *gather_new(struct loop *l, size_t count, unsigned flags)
 
 struct future *future_gather(struct future *const *fs, size_t count, unsigned flags)
 {
+    if (count)
+        GIVEN(fs);
     struct loop *l;
     int r = common_loop(fs, count, &l);
     if (r < 0) {
@@ -222,6 +225,8 @@ static struct future *gather_tasks(struct future **fs, const struct gather_call 
 
 struct future *gather_calls(const struct gather_call *calls, size_t count, unsigned flags)
 {
+    if (count)
+        GIVEN(calls);
     struct future **fs = malloc((count ? count : 1) * sizeof(struct future *));
     if (!fs)
         return NULL;

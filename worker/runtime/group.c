@@ -144,10 +144,19 @@ static void leave_alone(struct group *g)
     g->running = (struct members){.first = NULL};
 }
 
+/* The first line of what only the parent's loop may do. */
+static void check(const struct group *g, const char *who)
+{
+    if (!g)
+        error_not_given(who, "the group");
+    loop_check_thread(g->parent->future.loop, who);
+}
+
 struct group *group_free(struct group *g)
 {
     if (!g)
         return NULL;
+    check(g, __func__);
     leave_alone(g);
     for (struct member *m = g->failed.first, *next; m; m = next) {
         next = m->next;
@@ -168,6 +177,8 @@ static int check_open(const struct group *g, struct err *e)
 int group_create_task(struct group *g, coro_fn fn, void *arg, const char *name,
                       struct task **ret_task, struct err *e)
 {
+    check(g, __func__);
+    GIVEN(fn);
     int r = check_open(g, e);
     if (r < 0)
         return r;
@@ -222,8 +233,22 @@ static int sum_up(struct group *g, bool cancelled, struct err *e)
                    g->errors, g->errors == 1 ? "" : "s");
 }
 
+static int check_exit(const struct group *g, struct err *e)
+{
+    const struct task *t = task_current();
+    if (!t)
+        return error_set(e, ERROR_NO_TASK);
+    if (t != g->parent)
+        return err_set(e, ERROR_RUNTIME, "TaskGroup is left by another task than its parent");
+    return g->exiting ? err_set(e, ERROR_RUNTIME, "TaskGroup has already been left") : 0;
+}
+
 int group_exit(struct group *g, int code, struct err *e)
 {
+    check(g, __func__);
+    int r = check_exit(g, e);
+    if (r < 0)
+        return r;
     bool cancelled = code == -ECANCELED;
     g->exiting = true;
     if (code < 0 && !cancelled)
@@ -233,7 +258,7 @@ int group_exit(struct group *g, int code, struct err *e)
         cancelled = false;
     if (code < 0 && !g->aborting)
         abort_all(g);
-    int r = wait_for_tasks(g, &cancelled);
+    r = wait_for_tasks(g, &cancelled);
     if (r < 0) {
         leave_alone(g);
         return error_set(e, r);
@@ -243,11 +268,13 @@ int group_exit(struct group *g, int code, struct err *e)
 
 size_t group_errors(const struct group *g)
 {
+    check(g, __func__);
     return g->errors;
 }
 
 int group_error(const struct group *g, size_t number, struct err *e)
 {
+    check(g, __func__);
     for (const struct member *m = g->failed.first; m; m = m->next)
         if (number-- == 0)
             return err_set(e, m->task->future.code, "%s", error_text(m->task->future.error));

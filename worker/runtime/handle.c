@@ -43,6 +43,7 @@ static struct handle *handle_new(struct loop *l, loop_fn fn, void *arg)
 
 struct handle *loop_call_soon(struct loop *l, loop_fn fn, void *arg)
 {
+    GIVEN(fn);
     loop_check_thread(l, __func__);
     struct handle *h = handle_new(l, fn, arg);
     if (h)
@@ -63,18 +64,21 @@ static struct handle *call_at_ns(struct loop *l, int64_t due_ns, loop_fn fn, voi
 
 struct handle *loop_call_later(struct loop *l, int64_t delay_ms, loop_fn fn, void *arg)
 {
+    GIVEN(fn);
     loop_check_thread(l, __func__);
-    return call_at_ns(l, clock_now_ns() + delay_ms * 1000000, fn, arg);
+    return call_at_ns(l, clock_now_ns() + timer_ns(delay_ms), fn, arg);
 }
 
 struct handle *loop_call_at(struct loop *l, int64_t when_ms, loop_fn fn, void *arg)
 {
+    GIVEN(fn);
     loop_check_thread(l, __func__);
-    return call_at_ns(l, when_ms * 1000000, fn, arg);
+    return call_at_ns(l, timer_ns(when_ms), fn, arg);
 }
 
 void handle_cancel(struct handle *h)
 {
+    GIVEN(h);
     if (h->cancelled)
         return;
     loop_check_thread(h->loop, __func__);
@@ -87,18 +91,25 @@ void handle_cancel(struct handle *h)
 
 bool handle_cancelled(const struct handle *h)
 {
+    GIVEN(h);
+    loop_check_thread(h->loop, __func__);
     return h->cancelled;
 }
 
 struct handle *handle_ref(struct handle *h)
 {
+    GIVEN(h);
+    loop_check_thread(h->loop, __func__);
     h->refs++;
     return h;
 }
 
 void handle_unref(struct handle *h)
 {
-    if (!h || --h->refs > 0)
+    if (!h)
+        return;
+    loop_check_thread(h->loop, __func__);
+    if (--h->refs > 0)
         return;
     struct loop *l = h->loop;
     context_unref(h->context);

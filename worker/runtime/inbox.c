@@ -13,6 +13,8 @@ static struct loop_item closed_mark;
 
 int loop_post(struct loop *l, struct loop_item *i)
 {
+    GIVEN(l);
+    GIVEN(i);
     struct loop_item *first = atomic_load_explicit(&l->inbox, memory_order_relaxed);
     do {
         if (first == INBOX_CLOSED)
@@ -62,7 +64,10 @@ void inbox_close(struct loop *l)
 
 void loop_push(struct loop *l, struct loop_item *i)
 {
+    GIVEN(i);
     loop_check_thread(l, __func__);
+    if (loop_is_closed(l))
+        error_fatal("loop_push: the loop is closed");
     queue_push(&l->ready, i);
 }
 
@@ -93,6 +98,8 @@ static const struct loop_item_ops call_ops = {run_call, drop_call};
 
 int loop_call_soon_threadsafe(struct loop *l, loop_fn fn, void *arg)
 {
+    GIVEN(l);
+    GIVEN(fn);
     struct call *c = malloc(sizeof *c);
     if (!c)
         return -ENOMEM;
@@ -143,6 +150,10 @@ static const struct loop_item_ops job_ops = {run_job, drop_job};
 
 int loop_submit(struct loop *l, struct loop_job *job)
 {
+    GIVEN(l);
+    GIVEN(job);
+    GIVEN(job->fn);
+    GIVEN(job->done);
     job->item.ops = &job_ops;
     job->task = NULL;
     return loop_post(l, &job->item);

@@ -55,6 +55,7 @@ struct future_kind {
     bool (*cancel)(struct future *f);
     void (*end)(struct future *f); /* the last reference has gone: frees the object around it */
     bool completes_itself;         /* set_result and set_error are refused */
+    bool keeps_result;             /* own_result is refused */
 };
 
 struct future {
@@ -87,6 +88,7 @@ struct task {
     struct loop_item turn;  /* in the ready queue, or among the callbacks of what it waits for */
     struct future *waiting; /* borrowed from the await in progress */
     struct sleep *sleep;    /* likewise */
+    struct waiter *place;   /* likewise: in a row of waiters.h */
     struct coro_ctx ctx;
     coro_fn fn;
     void *arg;
@@ -152,7 +154,7 @@ struct loop {
 /* loop.c */
 void loop_hold(struct loop *l);    /* for an object that points to it */
 void loop_release(struct loop *l); /* may be the end of it */
-void loop_check_thread(const struct loop *l, const char *who);
+void loop_check_other(const struct loop *l, const char *who);
 /* poll.c: libev */
 int poll_open(struct loop *l);
 void poll_close(struct loop *l);
@@ -184,11 +186,36 @@ static inline void task_wait(struct task *t)
     coro_ctx_leave(&t->ctx);
 }
 
-/* The current task of this thread; NULL outside of a task. */
 extern _Thread_local struct loop *loop_of_thread; /* the loop that this thread runs; NULL */
+
+/* The task whose stack this is; NULL outside of one: in a callback, in a callout, in a coroutine
+ * that a task resumes by hand. */
 static inline struct task *task_here(void)
 {
-    return loop_of_thread ? loop_of_thread->current : NULL;
+    struct task *t = loop_of_thread ? loop_of_thread->current : NULL;
+    return t && coro_thread.running == &t->ctx ? t : NULL;
+}
+
+/* The first line of a function that belongs to the loop's thread: misuse ends the process with a
+ * sentence. Any thread is right for a loop that does not run. */
+static inline void loop_check_thread(const struct loop *l, const char *who)
+{
+    if (__builtin_expect(!l || loop_of_thread != l, 0))
+        loop_check_other(l, who);
+}
+
+static inline void future_check(const struct future *f, const char *who)
+{
+    if (__builtin_expect(!f, 0))
+        error_not_given(who, "the future");
+    loop_check_thread(f->loop, who);
+}
+
+static inline void task_check(const struct task *t, const char *who)
+{
+    if (__builtin_expect(!t, 0))
+        error_not_given(who, "the task");
+    loop_check_thread(t->future.loop, who);
 }
 
 #pragma GCC visibility pop

@@ -52,9 +52,12 @@ static int wait_for_side(int fd, enum fd_way way, int64_t deadline_ms, struct er
     int r = borrow(l, fd, way, deadline_ms, f, &s, e);
     if (r < 0)
         return r;
+    unsigned closed = s->closed;
     r = future_await(f, &code, e);
     if (s->waiter == f) /* cancelled; f cannot be another one yet, the await held it until now */
         fd_side_release(s);
+    if (r == 0 && !code && s->closed != closed) /* ready, then closed before this task went on */
+        code = (void *)(intptr_t)-EBADF;
     if (r == 0 && code)
         r = error_set(e, (int)(intptr_t)code);
     return r;
@@ -192,9 +195,12 @@ int io_connect(int fd, const struct sockaddr *addr, socklen_t len, int64_t deadl
 
 static void let_go(struct fd_side *s)
 {
-    if (s && s->waiter)
+    if (!s)
+        return;
+    s->closed++;
+    if (s->waiter)
         fd_side_complete(s, -EBADF);
-    else if (s)
+    else
         fd_side_release(s);
 }
 

@@ -1,5 +1,7 @@
 /* lock.h - one task at a time. Runs on: the loop's thread. Errors: negative codes.
- * Ownership: the caller's storage; it is given up when nobody holds it or waits for it.
+ * Ownership: the caller's storage; it is given up when nobody holds it or waits for it. Tasks of
+ * two loops cannot wait for it at once: ERROR_OTHER_LOOP; likewise for event, condition, semaphore
+ * and queue.
  * Fair: who has waited longest is next. Source: CPython 3.11 asyncio.Lock. */
 #ifndef RUNTIME_LOCK_H
 #define RUNTIME_LOCK_H
@@ -12,8 +14,8 @@ struct lock {
 };
 
 void lock_init(struct lock *l);
-/* Awaits unless it is free and nobody waits. 0: it is yours; -ECANCELED, -ENOMEM, ERROR_NO_TASK: it
- * is not. */
+/* Awaits unless it is free and nobody waits. 0: it is yours; -ECANCELED, ERROR_NO_TASK,
+ * ERROR_OTHER_LOOP: it is not. */
 int lock_acquire(struct lock *l, struct err *e);
 int lock_release(struct lock *l, struct err *e); /* 0; ERROR_NOT_LOCKED */
 bool lock_locked(const struct lock *l);

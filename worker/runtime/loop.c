@@ -49,6 +49,7 @@ struct loop *loop_new(size_t stack_bytes)
 
 struct loop *loop_ref(struct loop *l)
 {
+    GIVEN(l);
     atomic_fetch_add_explicit(&l->refs, 1, memory_order_relaxed);
     return l;
 }
@@ -82,11 +83,13 @@ void loop_release(struct loop *l)
 
 bool loop_is_closed(const struct loop *l)
 {
+    GIVEN(l);
     return atomic_load_explicit(&l->closed, memory_order_acquire);
 }
 
 bool loop_is_running(const struct loop *l)
 {
+    GIVEN(l);
     return atomic_load_explicit(&l->running, memory_order_relaxed);
 }
 
@@ -99,18 +102,21 @@ struct loop *loop_running(void)
 
 struct task *task_current(void)
 {
-    return loop_of_thread ? loop_of_thread->current : NULL;
+    return task_here();
 }
 
-void loop_check_thread(const struct loop *l, const char *who)
+void loop_check_other(const struct loop *l, const char *who)
 {
-    if (loop_of_thread != l && loop_is_running(l))
+    if (!l)
+        error_not_given(who, "the loop");
+    if (loop_is_running(l))
         error_fatal("%s: called from another thread than the loop's; use loop_call_soon_threadsafe",
                     who);
 }
 
 struct ev_loop *loop_ev(struct loop *l)
 {
+    loop_check_thread(l, __func__);
     return l->ev;
 }
 
@@ -130,6 +136,7 @@ static void drop_ready(struct loop *l)
 
 int loop_close(struct loop *l, struct err *e)
 {
+    GIVEN(l);
     if (loop_is_running(l))
         return error_set(e, ERROR_CLOSE_RUNNING);
     if (atomic_exchange(&l->closed, true))
@@ -148,6 +155,13 @@ int loop_close(struct loop *l, struct err *e)
 
 void loop_add_part(struct loop *l, struct loop_part *p)
 {
+    loop_check_thread(l, __func__);
+    GIVEN(p);
+    if (loop_is_closed(l))
+        error_fatal("loop_add_part: the loop is closed");
+    for (const struct loop_part *x = l->parts; x; x = x->next)
+        if (x == p)
+            error_fatal("loop_add_part: the loop has this part already");
     p->next = l->parts;
     l->parts = p;
 }
@@ -160,6 +174,7 @@ void loop_stop(struct loop *l)
 
 void loop_interrupt(struct loop *l, int code)
 {
+    error_check_code(code, __func__);
     loop_check_thread(l, __func__);
     l->interrupt = code;
 }
@@ -212,7 +227,7 @@ static void run_timed(struct loop *l, struct loop_item *i)
 void loop_set_debug(struct loop *l, int64_t slow_ms)
 {
     loop_check_thread(l, __func__);
-    l->slow_ns = slow_ms * 1000000;
+    l->slow_ns = slow_ms > 0 ? timer_ns(slow_ms) : 0;
 }
 
 static void run_ready(struct loop *l)
@@ -258,12 +273,14 @@ static int check_runnable(const struct loop *l, struct err *e)
 
 int loop_run_forever(struct loop *l, struct err *e)
 {
+    GIVEN(l);
     int r = check_runnable(l, e);
     if (r < 0)
         return r;
     coro_thread_init();
+    if (atomic_exchange(&l->running, true))
+        return error_set(e, ERROR_RUNNING); /* another thread was quicker */
     loop_of_thread = l;
-    atomic_store(&l->running, true);
     do {
         run_once(l);
     } while (!l->stopping && l->interrupt == 0);
@@ -283,6 +300,8 @@ static void stop_when_done(struct future *f, void *arg)
 
 int loop_run_until_complete(struct loop *l, struct future *f, void **ret_result, struct err *e)
 {
+    GIVEN(l);
+    GIVEN(f);
     int r = check_runnable(l, e);
     if (r == 0 && f->loop != l)
         r = error_set(e, ERROR_OTHER_LOOP);
@@ -301,6 +320,8 @@ int loop_run_until_complete(struct loop *l, struct future *f, void **ret_result,
 
 int loop_run_coroutine(struct loop *l, coro_fn fn, void *arg, void **ret_result, struct err *e)
 {
+    GIVEN(l);
+    GIVEN(fn);
     struct task *t;
     int r = check_runnable(l, e);
     if (r < 0)
@@ -316,6 +337,7 @@ int loop_run_coroutine(struct loop *l, coro_fn fn, void *arg, void **ret_result,
 
 void loop_set_exception_handler(struct loop *l, loop_exception_fn fn, void *arg)
 {
+    loop_check_thread(l, __func__);
     l->on_exception = fn;
     l->on_exception_arg = arg;
 }
@@ -324,16 +346,17 @@ static void print_report(void *arg)
 {
     const struct loop_report *r = arg;
     struct task *t = r->future ? task_of(r->future) : NULL;
-    (void)fprintf(stderr, "%s", r->message);
+    (void)fprintf(stderr, "%s", r->message ? r->message : "Unhandled error");
     if (t)
         (void)fprintf(stderr, " (%s)", task_name(t));
     if (r->code)
-        (void)fprintf(stderr, ": %s: %s", error_kind(r->code), r->text);
+        (void)fprintf(stderr, ": %s: %s", error_kind(r->code), r->text ? r->text : "");
     (void)fputc('\n', stderr);
 }
 
 void loop_default_exception_handler(struct loop *l, const struct loop_report *r)
 {
+    GIVEN(r);
     struct loop_report copy = *r;
     (void)l;
     callout(print_report, &copy);
@@ -341,6 +364,8 @@ void loop_default_exception_handler(struct loop *l, const struct loop_report *r)
 
 void loop_call_exception_handler(struct loop *l, const struct loop_report *r)
 {
+    GIVEN(r);
+    loop_check_thread(l, __func__);
     struct err e = {.code = 0};
     int code = 0;
     if (l->on_exception)
@@ -356,6 +381,8 @@ void loop_call_exception_handler(struct loop *l, const struct loop_report *r)
 
 int loop_raise(int code, const char *fmt, ...)
 {
+    GIVEN(fmt);
+    error_check_code(code, __func__);
     struct loop *l = loop_of_thread;
     va_list args;
     if (!l)

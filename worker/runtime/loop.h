@@ -8,6 +8,12 @@
  * While the queue never gets empty, I/O is polled every 64 callbacks and every clock tick, not
  * every iteration: the system call would cost ten times what a task's turn does.
  *
+ * Misuse, here and in all headers of the runtime. What a program can meet is an error code. What is
+ * a mistake in the program ends the process with a sentence that names the function: a call on
+ * another thread than the loop's while the loop runs, NULL where the contract does not allow it, an
+ * error code that is not negative, giving back what a task is still in. What runs on another stack
+ * than a task's (callbacks, callouts, coroutines resumed by hand) cannot await: ERROR_NO_TASK.
+ *
  * Ownership. A handle is borrowed: valid until its callback has run or until the caller suspends,
  * whichever is first; who wants it for longer shares it (handle_ref). `arg` stays the caller's.
  * A loop lives on after loop_free until the last future, task or reference to it has gone. */

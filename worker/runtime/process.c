@@ -17,6 +17,8 @@ struct process {
     struct nursery *nursery;
     struct child child;
     int pipes[3];         /* this program's ends; -1: none */
+    bool waiting;         /* a task is in process_wait */
+    bool freed;           /* in the nursery */
     struct process *next; /* in the nursery, once its owner has freed it */
 };
 
@@ -37,7 +39,7 @@ static void discard(struct process *p)
 static void sweep(struct nursery *n)
 {
     for (struct process **at = &n->first, *p = *at; p; p = *at) {
-        if (child_reap(&p->child, false)) {
+        if (!p->waiting && child_reap(&p->child, false)) {
             *at = p->next;
             discard(p);
         } else {
@@ -49,6 +51,16 @@ static void sweep(struct nursery *n)
 static void on_orphan_end(void *nursery)
 {
     sweep(nursery);
+}
+
+/* In the nursery, where nobody waits any more. Without memory to watch it, the next one's end or
+ * the loop's comes by. */
+static void look_after(struct process *p)
+{
+    struct nursery *n = p->nursery;
+    if (!p->child.reaped)
+        (void)loop_add_reader(p->loop, p->child.pidfd, on_orphan_end, n, NULL);
+    sweep(n);
 }
 
 static int end_nursery(struct loop_part *part, struct err *e)
@@ -154,6 +166,11 @@ static struct process *process_new(struct loop *l)
 struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
                               struct err *e)
 {
+    GIVEN(argv);
+    if (!argv[0]) {
+        errno = -err_set(e, -EINVAL, "cannot start a program without a name");
+        return NULL;
+    }
     struct loop *l = loop_running();
     struct spawning s = {.argv = argv, .envp = envp, .theirs = {-1, -1, -1}};
     s.process = l ? process_new(l) : NULL;
@@ -175,16 +192,19 @@ struct process *process_free(struct process *p)
     int saved = errno;
     if (!p)
         return NULL;
+    loop_check_thread(p->loop, __func__);
     (void)process_signal(p, SIGKILL);
     if (loop_is_closed(p->loop))
-        (void)child_reap(&p->child, true); /* no loop is left that could be kept */
-    if (child_reap(&p->child, false) || loop_is_closed(p->loop)) {
+        (void)child_reap(&p->child, true);              /* no loop is left that could be kept */
+    bool left = !p->waiting || loop_is_closed(p->loop); /* a closed loop's tasks never go on */
+    if (left && (child_reap(&p->child, false) || loop_is_closed(p->loop))) {
         discard(p);
     } else {
+        p->freed = true;
         p->next = p->nursery->first;
         p->nursery->first = p;
-        /* without memory for it, the next one's end or the loop's comes by */
-        (void)loop_add_reader(p->loop, p->child.pidfd, on_orphan_end, p->nursery, NULL);
+        if (left)
+            look_after(p);
     }
     errno = saved;
     return NULL;
@@ -192,11 +212,16 @@ struct process *process_free(struct process *p)
 
 pid_t process_pid(const struct process *p)
 {
+    GIVEN(p);
     return p->child.pid;
 }
 
 int process_take_pipe(struct process *p, int number)
 {
+    GIVEN(p);
+    loop_check_thread(p->loop, __func__);
+    if (number < 0 || number > 2)
+        return -1;
     int fd = p->pipes[number];
     p->pipes[number] = -1;
     return fd;
@@ -204,6 +229,8 @@ int process_take_pipe(struct process *p, int number)
 
 int process_signal(struct process *p, int signal)
 {
+    GIVEN(p);
+    loop_check_thread(p->loop, __func__);
     int saved = errno;
     int r = child_signal(&p->child, signal);
     errno = saved;
@@ -212,14 +239,23 @@ int process_signal(struct process *p, int signal)
 
 int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e)
 {
+    GIVEN(p);
+    GIVEN(ret_status);
+    loop_check_thread(p->loop, __func__);
     int saved = errno;
     int r = 0;
+    if (p->waiting)
+        return err_set(e, ERROR_RUNTIME, "another task waits for the process already");
+    p->waiting = true;
     while (r == 0 && !child_reap(&p->child, false))
         r = io_wait_readable(p->child.pidfd, deadline_ms, e);
+    p->waiting = false;
     if (r == 0)
         *ret_status = p->child.status;
     else if (r == -ECANCELED || r == -ETIMEDOUT)
         (void)process_signal(p, SIGKILL);
+    if (p->freed)
+        look_after(p);
     errno = saved;
     return r;
 }

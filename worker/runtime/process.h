@@ -20,11 +20,11 @@ struct process;
 
 /* Gives; argv[0] is looked for in PATH; envp NULL: this program's. No signal is blocked in it, and
  * SIGPIPE is the default. Never awaits. NULL with errno set and *e: ERROR_NO_LOOP, what posix_spawn
- * failed with, -EMFILE ... */
+ * failed with, -EMFILE, -EINVAL (argv is empty) ... */
 struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
                               struct err *e);
-/* Takes: closes the pipes that were not taken, kills it where it still runs. NULL is fine; returns
- * NULL. Never awaits. On the loop it was made on. */
+/* Takes: closes the pipes that were not taken, kills it where it still runs; a task that waits for
+ * its end gets it. NULL is fine; returns NULL. Never awaits. On the loop it was made on. */
 struct process *process_free(struct process *p);
 pid_t process_pid(const struct process *p);
 
@@ -35,8 +35,8 @@ int process_take_pipe(struct process *p, int number);
 int process_signal(struct process *p, int signal);
 
 /* Awaits its end: 0 and its exit status, or -(the signal that killed it), in *ret_status; again and
- * again the same; 255 where SIGCHLD is ignored. One task at a time. -ETIMEDOUT and -ECANCELED: it
- * was killed (process_free or another wait reaps). */
+ * again the same; 255 where SIGCHLD is ignored. One task at a time: ERROR_RUNTIME. -ETIMEDOUT and
+ * -ECANCELED: it was killed (process_free or another wait reaps). */
 int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e);
 
 #endif

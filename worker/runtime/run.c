@@ -76,6 +76,9 @@ static int shut_down_parts(void *arg, void **ret_result, struct err *e)
 
 int run_teardown(struct loop *l, struct err *e)
 {
+    GIVEN(l);
+    if (loop_is_running(l) || loop_running())
+        return error_set(e, loop_is_running(l) ? ERROR_RUNNING : ERROR_OTHER_RUNNING);
     int r = cancel_all(l, e);
     if (r == 0 && l->parts)
         r = loop_run_coroutine(l, shut_down_parts, l, NULL, e);
@@ -84,6 +87,7 @@ int run_teardown(struct loop *l, struct err *e)
 
 int run(coro_fn fn, void *arg, void **ret_result, struct err *e)
 {
+    GIVEN(fn);
     if (loop_running())
         return error_set(e, ERROR_NESTED_RUN);
     struct loop *l = loop_new(0);

@@ -11,7 +11,8 @@
  */
 int run(coro_fn fn, void *arg, void **ret_result, struct err *e);
 
-/* The end alone, for a hand-made loop that does not run; it stays open. 0 or what stopped it. */
+/* The end alone, for a hand-made loop that does not run; it stays open. 0 or what stopped it:
+ * ERROR_RUNNING, ERROR_OTHER_RUNNING, -ENOMEM. */
 int run_teardown(struct loop *l, struct err *e);
 
 #endif

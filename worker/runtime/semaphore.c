@@ -1,14 +1,17 @@
 #include "worker/runtime/semaphore.h"
 
 #include <errno.h>
+#include <limits.h>
 
 void semaphore_init(struct semaphore *s, unsigned value)
 {
+    GIVEN(s);
     *s = (struct semaphore){.value = value};
 }
 
 int semaphore_init_bounded(struct semaphore *s, unsigned value, struct err *e)
 {
+    GIVEN(s);
     if (!value)
         return err_set(e, -EINVAL, "a bounded semaphore begins with at least 1");
     *s = (struct semaphore){.value = value, .bound = value};
@@ -24,6 +27,7 @@ static void wake_next(struct semaphore *s)
 
 int semaphore_acquire(struct semaphore *s, struct err *e)
 {
+    GIVEN(s);
     if (!semaphore_locked(s)) {
         s->value--;
         return 0;
@@ -41,8 +45,11 @@ int semaphore_acquire(struct semaphore *s, struct err *e)
 
 int semaphore_release(struct semaphore *s, struct err *e)
 {
+    GIVEN(s);
     if (s->bound && s->value >= s->bound)
         return err_set(e, -EINVAL, "BoundedSemaphore released too many times");
+    if (s->value == UINT_MAX)
+        return err_set(e, -EOVERFLOW, "Semaphore released too many times");
     s->value++;
     wake_next(s);
     return 0;
@@ -50,5 +57,6 @@ int semaphore_release(struct semaphore *s, struct err *e)
 
 bool semaphore_locked(const struct semaphore *s)
 {
+    GIVEN(s);
     return s->value == 0 || !waiters_idle(&s->waiters);
 }

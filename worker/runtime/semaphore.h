@@ -15,10 +15,10 @@ struct semaphore {
 void semaphore_init(struct semaphore *s, unsigned value);
 /* It is never released above its first value, which is at least 1 (-EINVAL). */
 int semaphore_init_bounded(struct semaphore *s, unsigned value, struct err *e);
-/* Awaits unless one is free and nobody waits; 0, -ECANCELED, -ENOMEM, ERROR_NO_TASK. */
+/* Awaits unless one is free and nobody waits; 0, -ECANCELED, ERROR_NO_TASK. */
 int semaphore_acquire(struct semaphore *s, struct err *e);
 int semaphore_release(struct semaphore *s,
-                      struct err *e);             /* -EINVAL: bounded, and too many times */
+                      struct err *e); /* -EINVAL: bounded, and too many times; -EOVERFLOW */
 bool semaphore_locked(const struct semaphore *s); /* an acquire would wait */
 
 #endif

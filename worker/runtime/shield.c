@@ -17,7 +17,8 @@ struct shield {
 static void end_shield(struct future *f);
 static const struct future_kind shield_kind = {.lost_error = "Future exception was never retrieved",
                                                .end = end_shield,
-                                               .completes_itself = true};
+                                               .completes_itself = true,
+                                               .keeps_result = true};
 
 static void destroy(struct shield *s)
 {

@@ -24,6 +24,7 @@
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13; missing in older headers */
 #endif
 
+#define STACK_BYTES_MAX ((size_t)1 << 36) /* a slab of them is still far from SIZE_MAX */
 #define COLOURS ((size_t)16)
 #define COLOUR_STEP ((size_t)64)
 
@@ -127,9 +128,11 @@ void stack_force_guard(int guard)
 struct stack_pool *stack_pool_new(size_t bytes, unsigned per_slab)
 {
     size_t page = page_bytes();
-    struct stack_pool *p = calloc(1, sizeof *p);
-    if (!p)
+    struct stack_pool *p = bytes <= STACK_BYTES_MAX ? calloc(1, sizeof *p) : NULL;
+    if (!p) {
+        errno = ENOMEM;
         return NULL;
+    }
     p->bytes = (bytes + page - 1) / page * page;
     if (p->bytes < 4 * page)
         p->bytes = 4 * page;

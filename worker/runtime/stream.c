@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/runtime/internal.h"
 #include "worker/runtime/io.h"
 
 #define DEFAULT_LIMIT ((size_t)64 << 10)
@@ -15,6 +16,7 @@ struct stream {
     char *buf; /* what came and was not taken yet: from `head`, `len` bytes */
     size_t head, len, room, limit;
     bool reading, writing; /* a task is in there */
+    bool freed;            /* whoever leaves last takes it along */
 };
 
 struct stream *stream_new(int fd, size_t limit)
@@ -29,19 +31,38 @@ struct stream *stream_new(int fd, size_t limit)
     return s;
 }
 
+static void end_when_left(struct stream *s)
+{
+    if (!s->freed || s->reading || s->writing)
+        return;
+    loop_unref(s->loop);
+    free(s->buf);
+    free(s);
+}
+
+static void end_reading(struct stream *s)
+{
+    s->reading = false;
+    end_when_left(s);
+}
+
 struct stream *stream_free(struct stream *s)
 {
     if (!s)
         return NULL;
+    loop_check_thread(s->loop, __func__);
     io_close(s->loop, s->fd);
-    loop_unref(s->loop);
-    free(s->buf);
-    free(s);
+    s->fd = -1;
+    s->freed = true;
+    if (loop_is_closed(s->loop))
+        s->reading = s->writing = false; /* who was in there never goes on */
+    end_when_left(s);
     return NULL;
 }
 
 int stream_fd(const struct stream *s)
 {
+    GIVEN(s);
     return s->fd;
 }
 
@@ -104,11 +125,15 @@ static size_t take(struct stream *s, void *to, size_t room)
 
 ssize_t stream_read(struct stream *s, void *to, size_t room, int64_t deadline_ms, struct err *e)
 {
+    GIVEN(s);
+    if (room)
+        GIVEN(to);
+    loop_check_thread(s->loop, __func__);
     int r = begin_reading(s, e);
     if (r < 0)
         return r;
     ssize_t n = s->len > 0 ? (ssize_t)take(s, to, room) : io_read(s->fd, to, room, deadline_ms, e);
-    s->reading = false;
+    end_reading(s);
     return n;
 }
 
@@ -127,13 +152,17 @@ static int gather_exactly(struct stream *s, size_t len, int64_t deadline_ms, str
 
 int stream_read_exactly(struct stream *s, void *to, size_t len, int64_t deadline_ms, struct err *e)
 {
+    GIVEN(s);
+    if (len)
+        GIVEN(to);
+    loop_check_thread(s->loop, __func__);
     int r = begin_reading(s, e);
     if (r < 0)
         return r;
     r = gather_exactly(s, len, deadline_ms, e);
     if (r == 0)
         (void)take(s, to, len);
-    s->reading = false;
+    end_reading(s);
     return r;
 }
 
@@ -168,6 +197,11 @@ static int gather_until(struct stream *s, const char *end, size_t *ret_len, int6
 int stream_read_until(struct stream *s, const char *end, const char **ret_data, size_t *ret_len,
                       int64_t deadline_ms, struct err *e)
 {
+    GIVEN(s);
+    loop_check_thread(s->loop, __func__);
+    GIVEN(end);
+    GIVEN(ret_data);
+    GIVEN(ret_len);
     size_t len = 0;
     int r = begin_reading(s, e);
     if (r < 0)
@@ -178,7 +212,7 @@ int stream_read_until(struct stream *s, const char *end, const char **ret_data, 
         *ret_len = len;
         consume(s, len);
     }
-    s->reading = false;
+    end_reading(s);
     return r;
 }
 
@@ -197,10 +231,13 @@ static int write_all(struct stream *s, const char *data, size_t len, int64_t dea
 
 int stream_write(struct stream *s, const void *data, size_t len, int64_t deadline_ms, struct err *e)
 {
+    GIVEN(s);
+    loop_check_thread(s->loop, __func__);
     if (s->writing)
         return err_set(e, ERROR_RUNTIME, "a write was called while another task is still writing");
     s->writing = true;
     int r = write_all(s, data, len, deadline_ms, e);
     s->writing = false;
+    end_when_left(s);
     return r;
 }

@@ -18,8 +18,9 @@ struct stream;
 /* Gives; takes fd (non-blocking), which stays the caller's where it returns NULL with errno set:
  * -ENOMEM, ERROR_NO_LOOP. `limit`: the most that is buffered, 0: 64 KiB. */
 struct stream *stream_new(int fd, size_t limit);
-struct stream *stream_free(struct stream *s); /* takes, closes; NULL is fine; returns NULL */
-int stream_fd(const struct stream *s);        /* borrowed */
+/* Takes, closes: tasks that read or write get -EBADF. NULL is fine; returns NULL. */
+struct stream *stream_free(struct stream *s);
+int stream_fd(const struct stream *s); /* borrowed */
 
 /* Bytes, at most `room`; 0: end of file. */
 ssize_t stream_read(struct stream *s, void *to, size_t room, int64_t deadline_ms, struct err *e);

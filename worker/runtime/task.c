@@ -7,6 +7,7 @@
 
 #include "common/callout.h"
 #include "common/clock.h"
+#include "worker/runtime/waiters.h"
 
 #define NAME_ROOM 32
 
@@ -90,6 +91,7 @@ int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct tas
 
 struct task *loop_create_task(struct loop *l, coro_fn fn, void *arg, const char *name)
 {
+    GIVEN(fn);
     struct task *t = NULL;
     loop_check_thread(l, __func__);
     int r = task_new(l, fn, arg, name, &t);
@@ -115,6 +117,7 @@ int task_spawn(coro_fn fn, void *arg, const char *name)
 
 struct task *task_wrap(struct coro *c, const char *name)
 {
+    GIVEN(c);
     coro_fn fn;
     void *arg;
     struct loop *l = loop_running();
@@ -228,6 +231,8 @@ static void end_task(struct future *f)
             (void)future_unlink(t->waiting, &t->turn);
             future_unref(t->waiting);
         }
+        if (t->place)
+            waiter_drop(t->place);
     }
     release_stack(t);
     future_deinit(f);
@@ -253,6 +258,7 @@ void task_drop_all(struct loop *l)
 
 struct future *task_ensure(struct task *t)
 {
+    task_check(t, __func__);
     return future_ref(&t->future);
 }
 
@@ -264,6 +270,7 @@ struct future *task_ensure_coro(struct coro *c)
 
 struct task *task_ref(struct task *t)
 {
+    task_check(t, __func__);
     t->future.refs++;
     return t;
 }
@@ -276,11 +283,13 @@ void task_unref(struct task *t)
 
 struct future *task_future(struct task *t)
 {
+    task_check(t, __func__);
     return &t->future;
 }
 
 struct task *task_of(struct future *f)
 {
+    GIVEN(f);
     return f->kind == &task_kind ? CONTAINER_OF(f, struct task, future) : NULL;
 }
 
@@ -292,6 +301,7 @@ static void print_name(void *arg)
 
 const char *task_name(struct task *t)
 {
+    task_check(t, __func__);
     if (!t->name) {
         t->name = malloc(NAME_ROOM);
         if (!t->name)
@@ -304,8 +314,9 @@ const char *task_name(struct task *t)
 
 int task_set_name(struct task *t, const char *name)
 {
-    char *copy = strdup(name);
-    if (!copy)
+    task_check(t, __func__);
+    char *copy = name ? strdup(name) : NULL;
+    if (name && !copy)
         return -ENOMEM;
     free(t->name);
     t->name = copy;
@@ -315,11 +326,13 @@ int task_set_name(struct task *t, const char *name)
 
 bool task_done(const struct task *t)
 {
+    task_check(t, __func__);
     return future_done(&t->future);
 }
 
 bool task_cancelled(const struct task *t)
 {
+    task_check(t, __func__);
     return future_cancelled(&t->future);
 }
 
@@ -352,16 +365,19 @@ static bool cancel_future(struct future *f)
 
 bool task_cancel(struct task *t)
 {
+    task_check(t, __func__);
     return future_cancel(&t->future);
 }
 
 unsigned task_cancelling(const struct task *t)
 {
+    task_check(t, __func__);
     return t->cancel_requests;
 }
 
 unsigned task_uncancel(struct task *t)
 {
+    task_check(t, __func__);
     if (t->cancel_requests > 0)
         t->cancel_requests--;
     return t->cancel_requests;
@@ -369,11 +385,13 @@ unsigned task_uncancel(struct task *t)
 
 int task_result(struct task *t, void **ret_result, struct err *e)
 {
+    task_check(t, __func__);
     return future_result(&t->future, ret_result, e);
 }
 
 int task_await(struct task *t, void **ret_result, struct err *e)
 {
+    task_check(t, __func__);
     return future_await(&t->future, ret_result, e);
 }
 
@@ -421,7 +439,7 @@ int task_sleep(int64_t ms)
     struct task *t = task_here();
     if (!t)
         return ERROR_NO_TASK;
-    return ms > 0 ? sleep_until_ns(t, clock_now_ns() + ms * 1000000) : give_way(t);
+    return ms > 0 ? sleep_until_ns(t, clock_now_ns() + timer_ns(ms)) : give_way(t);
 }
 
 int task_sleep_until(int64_t deadline_ms)
@@ -429,11 +447,14 @@ int task_sleep_until(int64_t deadline_ms)
     struct task *t = task_here();
     if (!t)
         return ERROR_NO_TASK;
-    return sleep_until_ns(t, deadline_ms * 1000000);
+    return sleep_until_ns(t, timer_ns(deadline_ms));
 }
 
 int task_all(struct loop *l, struct task ***ret_tasks, size_t *ret_count)
 {
+    loop_check_thread(l, __func__);
+    GIVEN(ret_tasks);
+    GIVEN(ret_count);
     size_t count = 0, at = 0;
     for (struct task *t = l->first_task; t; t = t->next)
         count++;

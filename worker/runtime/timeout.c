@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "worker/runtime/internal.h"
+
 static void on_alarm(void *arg)
 {
     struct timeout *t = arg;
@@ -51,15 +53,23 @@ static int begin(struct timeout *t, int64_t when_ms, struct err *e)
 
 int timeout_enter_at(struct timeout *t, int64_t when_ms, struct err *e)
 {
+    GIVEN(t);
     int r = begin(t, when_ms, e);
     return r < 0 ? r : set_alarm(t, e);
+}
+
+static int64_t later(int64_t now_ms, int64_t delay_ms)
+{
+    return delay_ms > INT64_MAX - now_ms ? INT64_MAX : now_ms + delay_ms;
 }
 
 /* The alarm counts from now to the nanosecond: a deadline in whole ms would come early. */
 int timeout_enter(struct timeout *t, int64_t delay_ms, struct err *e)
 {
+    GIVEN(t);
     struct loop *l = loop_running();
-    int r = begin(t, delay_ms < 0 || !l ? -1 : loop_time_ms(l) + delay_ms, e);
+    int64_t now_ms = l ? loop_time_ms(l) : 0;
+    int r = begin(t, delay_ms < 0 ? -1 : later(now_ms, delay_ms), e);
     if (r < 0 || delay_ms < 0)
         return r;
     if (delay_ms == 0)
@@ -69,6 +79,11 @@ int timeout_enter(struct timeout *t, int64_t delay_ms, struct err *e)
 
 int timeout_exit(struct timeout *t, int code, struct err *e)
 {
+    GIVEN(t);
+    if (t->state != TIMEOUT_ACTIVE && t->state != TIMEOUT_EXPIRING)
+        error_fatal("timeout_exit: the block was left before");
+    if (t->task != task_current())
+        error_fatal("timeout_exit: by another task than the one that began the block");
     drop_alarm(t);
     if (t->state != TIMEOUT_EXPIRING) {
         t->state = TIMEOUT_FINISHED;
@@ -81,11 +96,13 @@ int timeout_exit(struct timeout *t, int code, struct err *e)
 
 int timeout_reschedule(struct timeout *t, int64_t when_ms, struct err *e)
 {
+    GIVEN(t);
     static const char *const names[] = {[TIMEOUT_EXPIRING] = "expiring",
                                         [TIMEOUT_EXPIRED] = "expired",
                                         [TIMEOUT_FINISHED] = "finished"};
     if (t->state != TIMEOUT_ACTIVE)
         return err_set(e, ERROR_RUNTIME, "Cannot change state of %s Timeout", names[t->state]);
+    task_check(t->task, __func__);
     drop_alarm(t);
     t->when_ms = when_ms < 0 ? -1 : when_ms;
     return set_alarm(t, e);
@@ -93,10 +110,12 @@ int timeout_reschedule(struct timeout *t, int64_t when_ms, struct err *e)
 
 int64_t timeout_when_ms(const struct timeout *t)
 {
+    GIVEN(t);
     return t->when_ms;
 }
 
 bool timeout_expired(const struct timeout *t)
 {
+    GIVEN(t);
     return t->state == TIMEOUT_EXPIRING || t->state == TIMEOUT_EXPIRED;
 }

@@ -33,6 +33,12 @@ struct timer *timers_pop_due(struct timers *h,
                              int64_t now_ns); /* the first due before or now; NULL */
 struct timer *timers_pop(struct timers *h);   /* any one; NULL when empty */
 void timers_deinit(struct timers *h);
+/* ms as ns; what is too far away for that: more than a hundred years. */
+static inline int64_t timer_ns(int64_t ms)
+{
+    const int64_t far = INT64_MAX / 2000000;
+    return (ms > far ? far : ms < -far ? -far : ms) * 1000000;
+}
 static inline bool timers_empty(const struct timers *h)
 {
     return h->count == 0;

@@ -183,6 +183,10 @@ static void put_in_order(const struct wait *w, struct future **fs, size_t *ret_d
 int future_wait(struct future **fs, size_t count, int64_t timeout_ms, enum wait_when when,
                 size_t *ret_done, size_t *ret_pending, struct err *e)
 {
+    if (count)
+        GIVEN(fs);
+    GIVEN(ret_done);
+    GIVEN(ret_pending);
     struct wait *w;
     if (count == 0)
         return err_set(e, -EINVAL, "Set of Tasks/Futures is empty.");

@@ -1,8 +1,13 @@
 #include "worker/runtime/waiters.h"
 
-#include <errno.h>
+#include "worker/runtime/internal.h"
 
-#include "worker/runtime/task.h"
+struct waiter { /* on the stack of the task that waits */
+    struct future future;
+    struct waiters *row;
+    struct waiter *next, *prev;
+    bool linked;
+};
 
 static void link_in(struct waiters *w, struct waiter *x)
 {
@@ -10,6 +15,7 @@ static void link_in(struct waiters *w, struct waiter *x)
     x->prev = w->last;
     *(w->last ? &w->last->next : &w->first) = x;
     w->last = x;
+    w->inside++;
     x->linked = true;
 }
 
@@ -22,26 +28,46 @@ static void link_out(struct waiters *w, struct waiter *x)
     x->linked = false;
 }
 
+/* Only the row and the await know the future, so the last reference is the waiter's own. */
+static void end_waiter(struct future *f)
+{
+    struct loop *l = f->loop;
+    future_deinit(f);
+    loop_release(l);
+}
+
+static const struct future_kind waiter_kind = {.lost_error = "", .end = end_waiter};
+
 int waiters_wait(struct waiters *w, bool *ret_woken, struct err *e)
 {
+    struct task *t = task_here();
     *ret_woken = false;
-    if (!task_current())
+    if (!t)
         return error_set(e, ERROR_NO_TASK);
-    struct waiter x = {.future = loop_create_future(loop_running())};
-    if (!x.future)
-        return error_set(e, -errno);
+    if (w->first && w->first->future.loop != t->future.loop)
+        return error_set(e, ERROR_OTHER_LOOP);
+    struct waiter x = {.row = w};
+    future_init(&x.future, t->future.loop, &waiter_kind);
     link_in(w, &x);
-    int r = future_await(x.future, NULL, e);
-    link_out(w, &x);
-    *ret_woken = future_done(x.future) && !future_cancelled(x.future);
-    future_unref(x.future);
+    t->place = &x;
+    int r = future_await(&x.future, NULL, e);
+    t->place = NULL;
+    *ret_woken = future_done(&x.future) && !future_cancelled(&x.future);
+    waiter_drop(&x);
     return r;
+}
+
+void waiter_drop(struct waiter *x)
+{
+    link_out(x->row, x);
+    x->row->inside--;
+    future_unref(&x->future);
 }
 
 static struct waiter *first_undone(const struct waiters *w)
 {
     struct waiter *x = w->first;
-    while (x && future_done(x->future))
+    while (x && future_done(&x->future))
         x = x->next;
     return x;
 }
@@ -49,7 +75,12 @@ static struct waiter *first_undone(const struct waiters *w)
 bool waiters_wake(struct waiters *w)
 {
     struct waiter *x = first_undone(w);
-    return x && future_set_result(x->future, NULL) == 0;
+    return x && future_set_result(&x->future, NULL) == 0;
+}
+
+bool waiters_wake_first(struct waiters *w)
+{
+    return w->first && future_set_result(&w->first->future, NULL) == 0;
 }
 
 bool waiters_pop(struct waiters *w)
@@ -57,7 +88,7 @@ bool waiters_pop(struct waiters *w)
     while (w->first) {
         struct waiter *x = w->first;
         link_out(w, x);
-        if (future_set_result(x->future, NULL) == 0)
+        if (future_set_result(&x->future, NULL) == 0)
             return true; /* else it was done: the next one */
     }
     return false;
@@ -72,7 +103,7 @@ void waiters_wake_all(struct waiters *w)
 bool waiters_idle(const struct waiters *w)
 {
     for (const struct waiter *x = w->first; x; x = x->next)
-        if (!future_cancelled(x->future))
+        if (!future_cancelled(&x->future))
             return false;
     return true;
 }

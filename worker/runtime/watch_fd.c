@@ -20,27 +20,32 @@ static bool take_away(struct loop *l, int fd, enum fd_way way)
     struct fd_side *s = fd_side_find(l, fd, way);
     if (!s || !s->fn)
         return false;
-    loop_check_thread(l, "loop_remove_reader");
     fd_side_release(s);
     return true;
 }
 
 int loop_add_reader(struct loop *l, int fd, loop_fn fn, void *arg, struct err *e)
 {
+    loop_check_thread(l, __func__);
+    GIVEN(fn);
     return add(l, fd, FD_READ, fn, arg, e);
 }
 
 int loop_add_writer(struct loop *l, int fd, loop_fn fn, void *arg, struct err *e)
 {
+    loop_check_thread(l, __func__);
+    GIVEN(fn);
     return add(l, fd, FD_WRITE, fn, arg, e);
 }
 
 bool loop_remove_reader(struct loop *l, int fd)
 {
+    loop_check_thread(l, __func__);
     return take_away(l, fd, FD_READ);
 }
 
 bool loop_remove_writer(struct loop *l, int fd)
 {
+    loop_check_thread(l, __func__);
     return take_away(l, fd, FD_WRITE);
 }
