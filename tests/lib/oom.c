@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 static atomic_uint armed; /* allocations until one fails; 0: none will */
-static atomic_bool failed;
+static atomic_bool failed, for_good;
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t n, size_t size);
@@ -19,10 +19,16 @@ void *__wrap_realloc(void *p, size_t n);
 char *__wrap_strdup(const char *text);
 int __wrap_asprintf(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-void oom_arm(unsigned n)
+void oom_arm_all(unsigned n, bool all)
 {
     atomic_store(&failed, false);
+    atomic_store(&for_good, all);
     atomic_store(&armed, n);
+}
+
+void oom_arm(unsigned n)
+{
+    oom_arm_all(n, false);
 }
 
 bool oom_disarm(void)
@@ -34,7 +40,8 @@ bool oom_disarm(void)
 static bool fails(void)
 {
     unsigned n = atomic_load(&armed);
-    while (n && !atomic_compare_exchange_weak(&armed, &n, n - 1))
+    while (n > (atomic_load(&for_good) ? 1u : 0u) &&
+           !atomic_compare_exchange_weak(&armed, &n, n - 1))
         ;
     if (n != 1)
         return false;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 void oom_arm(unsigned n); /* the n-th allocation from now on fails (1: the next one), once */
-bool oom_disarm(void);    /* true: one has failed since oom_arm */
+void oom_arm_all(unsigned n, bool all); /* `all`: that one and every one behind it */
+bool oom_disarm(void);                  /* true: one has failed since oom_arm */
 
 #endif
