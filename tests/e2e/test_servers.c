@@ -70,7 +70,7 @@ static void turn(struct scene *s)
 static void await_all_and_rest(struct scene *s, unsigned jobs, unsigned doubles)
 {
     scene_await(s, LIMIT_MS, printed(s, "Done", DRAIN_PREFIX, jobs).distinct == jobs);
-    scene_await(s, LIMIT_MS, claimed(s, "queue") == 0 && ask_int(s, "LLEN queue") == 0);
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 0 && claimed(s, "queue") == 0);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     unsigned total = printed(s, "Done", DRAIN_PREFIX, jobs).total;
     print_message("# %u jobs, %u run again, of %u at most\n", jobs, total - jobs, doubles);
