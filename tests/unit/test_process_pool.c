@@ -2,6 +2,7 @@
 /* Pools of processes: what crosses, the order of calls, children and their descriptors. */
 #include "tests/unit/process_jobs.h"
 
+#include <semaphore.h>
 #include <spawn.h>
 #include <stdatomic.h>
 
@@ -320,7 +321,6 @@ static int clean_main(void *n, void **ret_result, struct err *e)
     struct future *f = call_through(x, &d);
     (void)begun(&d);
     note(n, has_only_its_own(call(x, "descriptors"))); /* the second child, not the first one's */
-    note(n, number_of(call(x, "stdin")));
     open_door(&d);
     note(n, end_of(f, NULL, NULL));
     close_pool(x);
@@ -329,16 +329,35 @@ static int clean_main(void *n, void **ret_result, struct err *e)
     return 0;
 }
 
+static int stdin_main(void *n, void **ret_result, struct err *e)
+{
+    struct executor *x = executor_new_processes(1);
+    struct door d;
+    (void)ret_result, (void)e;
+    door_init(&d);
+    int before = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    open_door(&d); /* something to read */
+    (void)dup2(d.open[0], 0);
+    note(n, number_of(call(x, "stdin")));
+    (void)dup2(before, 0);
+    (void)close(before);
+    close_pool(x);
+    door_deinit(&d);
+    return 0;
+}
+
 static void a_child_has_no_descriptors_but_its_own(void **state)
 {
     size_t before = descriptors_here();
     (void)state;
-    EXPECT(clean_main, true, 0, 0);
+    EXPECT(clean_main, true, 0);
+    EXPECT(stdin_main, 0);
     assert_int_equal(descriptors_here(), before);
 }
 
 /* -- what cannot be had -- */
-static atomic_bool no_processes, no_pidfds;
+static atomic_bool no_processes, no_pidfds, gated;
+static sem_t at_gate, gate;
 
 int __real_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *files,
                         const posix_spawnattr_t *a, char *const argv[], char *const envp[]);
@@ -350,6 +369,10 @@ int __wrap_pidfd_open(pid_t pid, unsigned flags);
 int __wrap_posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *files,
                         const posix_spawnattr_t *a, char *const argv[], char *const envp[])
 {
+    if (atomic_load(&gated)) {
+        (void)sem_post(&at_gate);
+        (void)sem_wait(&gate);
+    }
     return atomic_load(&no_processes) ? EAGAIN
                                       : __real_posix_spawnp(pid, file, files, a, argv, envp);
 }
@@ -393,6 +416,38 @@ static void without_a_process_a_call_fails_and_the_pool_is_whole(void **state)
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* the one without a pidfd was reaped */
 }
 
+static int gate_main(void *n, void **ret_result, struct err *e)
+{
+    struct executor *x = executor_new_processes(2);
+    struct door d;
+    (void)ret_result, (void)e;
+    door_init(&d);
+    struct future *f = call_through(x, &d);
+    pid_t pid = begun(&d);
+    atomic_store(&gated, true);
+    struct future *g = call_through(x, &d);
+    (void)sem_wait(&at_gate);
+    atomic_store(&gated, false);
+    (void)kill(pid, SIGKILL);
+    note(n, end_of(f, NULL, NULL));
+    while (!is_gone(pid)) /* reaped, although nobody shuts the pool down */
+        (void)task_sleep(1);
+    (void)sem_post(&gate);
+    note(n, end_of(g, NULL, NULL)); /* nobody opens the door to it */
+    close_pool(x);
+    door_deinit(&d);
+    return 0;
+}
+
+static void a_child_that_starts_while_the_pool_breaks_is_killed(void **state)
+{
+    (void)state;
+    (void)sem_init(&at_gate, 0, 0);
+    (void)sem_init(&gate, 0, 0);
+    EXPECT(gate_main, ERROR_BROKEN_POOL, ERROR_BROKEN_POOL);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 int main(int argc, char **argv)
 {
     if (!executor_new_processes(1))
@@ -412,6 +467,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_call_cancelled_after_its_start_runs_to_its_end),
         cmocka_unit_test(a_child_has_no_descriptors_but_its_own),
         cmocka_unit_test(without_a_process_a_call_fails_and_the_pool_is_whole),
+        cmocka_unit_test(a_child_that_starts_while_the_pool_breaks_is_killed),
     };
     int failed = cmocka_run_group_tests_name("process pool: what crosses", crossing, NULL, NULL);
     return failed + cmocka_run_group_tests_name("process pool: children", children, NULL, NULL);

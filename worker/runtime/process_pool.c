@@ -6,12 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,20 +19,18 @@
 #include "worker/runtime/executor_work.h"
 #include "worker/runtime/process_frame.h"
 
-#define LEAVE_MS 5000 /* for a child to end by itself once its pool has ended */
+#define LEAVE_MS 30000 /* for a child to end by itself once its pool has ended */
 
-struct member { /* a child, used by its thread alone; under the lock: in the list, being killed */
+struct member { /* a child, its thread's alone */
     struct child child;
     int fd; /* our end of its socket */
-    struct member *next, **at;
 };
 
 struct process_pool {
     struct executor *executor; /* borrowed: it frees this */
-    pthread_mutex_t lock;      /* guards members and broken */
-    struct member *members;
-    bool broken;
-    int ends; /* an epoll of all members' pidfds: readable once one has ended by itself */
+    atomic_bool broken;
+    int alarm; /* an eventfd: readable once the pool is broken */
+    int ends;  /* an epoll of it and all members' pidfds: readable once one has ended by itself */
     _Atomic uint64_t numbers;
 };
 
@@ -106,64 +104,36 @@ static int member_start(struct member *m)
     return r;
 }
 
-static void enlist(struct process_pool *p, struct member *m)
+static int watch(struct process_pool *p, int fd)
 {
-    (void)pthread_mutex_lock(&p->lock);
-    m->at = &p->members;
-    m->next = p->members;
-    if (m->next)
-        m->next->at = &m->next;
-    p->members = m;
-    if (p->broken) /* meanwhile */
-        (void)child_signal(&m->child, SIGKILL);
-    (void)pthread_mutex_unlock(&p->lock);
+    struct epoll_event end = {.events = EPOLLIN};
+    return epoll_ctl(p->ends, EPOLL_CTL_ADD, fd, &end) < 0 ? -errno : 0;
 }
 
 static int member_new(struct process_pool *p, struct member **ret_member)
 {
-    struct epoll_event end = {.events = EPOLLIN};
     struct member *m = calloc(1, sizeof *m);
     int r = m ? member_start(m) : -ENOMEM;
     if (r < 0) {
         free(m);
         return r;
     }
-    if (epoll_ctl(p->ends, EPOLL_CTL_ADD, m->child.pidfd, &end) < 0) {
-        r = -errno;
+    r = watch(p, m->child.pidfd);
+    if (r < 0) {
         member_free(p, m);
         return r;
     }
-    enlist(p, m);
     *ret_member = m;
     return 0;
 }
 
-static void delist(struct process_pool *p, struct member *m)
-{
-    (void)pthread_mutex_lock(&p->lock);
-    *m->at = m->next;
-    if (m->next)
-        m->next->at = m->at;
-    (void)pthread_mutex_unlock(&p->lock);
-}
-
 /* -- the end of a pool -- */
-static bool is_broken(struct process_pool *p)
-{
-    (void)pthread_mutex_lock(&p->lock);
-    bool broken = p->broken;
-    (void)pthread_mutex_unlock(&p->lock);
-    return broken;
-}
 
-/* Its threads find their children dead, fail what is queued, reap, and end. */
+/* Each thread that waits kills its child and fails its call; all fail what is queued, reap, end. */
 static void break_pool(struct process_pool *p)
 {
-    (void)pthread_mutex_lock(&p->lock);
-    p->broken = true;
-    for (struct member *m = p->members; m; m = m->next)
-        (void)child_signal(&m->child, SIGKILL);
-    (void)pthread_mutex_unlock(&p->lock);
+    atomic_store(&p->broken, true);
+    (void)eventfd_write(p->alarm, 1);
     executor_shutdown(p->executor, false, false);
 }
 
@@ -175,17 +145,15 @@ static bool one_has_ended(const struct process_pool *p)
 
 static void leave(void *own)
 {
-    if (!mine)
-        return;
-    delist(own, mine);
-    member_free(own, mine);
+    if (mine)
+        member_free(own, mine);
     mine = NULL;
 }
 
 static void pool_free(void *own)
 {
     struct process_pool *p = own;
-    (void)pthread_mutex_destroy(&p->lock);
+    (void)close(p->alarm);
     (void)close(p->ends);
     free(p);
 }
@@ -194,7 +162,8 @@ static const struct executor_kind processes = {leave, pool_free};
 
 /* -- a call, on a thread of the pool. False: no more is to be had from this child -- */
 
-/* Waits until the socket is ready; false: it is not, and a child of the pool has ended. */
+/* Waits until the socket is ready; false: it is not, and the pool is broken or a child has ended.
+ */
 static bool await_socket(const struct process_pool *p, short events, short *ret_events)
 {
     struct pollfd fds[] = {{.fd = mine->fd, .events = events}, {.fd = p->ends, .events = POLLIN}};
@@ -299,7 +268,7 @@ static int provide_child(struct process_pool *p, struct err *e)
 static int run_request(void *arg, void **ret_result, struct err *e)
 {
     struct request *q = arg;
-    if (is_broken(q->pool))
+    if (atomic_load(&q->pool->broken))
         return err_set(e, ERROR_BROKEN_POOL, died_in_call);
     int r = provide_child(q->pool, e);
     if (r < 0)
@@ -308,6 +277,7 @@ static int run_request(void *arg, void **ret_result, struct err *e)
     if (exchange(q, ret_result, e))
         return e->code;
     break_pool(q->pool);
+    (void)child_signal(&mine->child, SIGKILL);
     return err_set(e, ERROR_BROKEN_POOL, died_in_call);
 }
 
@@ -344,9 +314,9 @@ static int check_call(struct process_pool *p, const char *name, size_t len, stru
     if (len > PROCESS_BYTES_MAX)
         return err_set(e, -EMSGSIZE, "an argument of %zu bytes is more than the limit of %zu", len,
                        PROCESS_BYTES_MAX);
-    if (!is_broken(p) && one_has_ended(p))
+    if (!atomic_load(&p->broken) && one_has_ended(p))
         break_pool(p);
-    return is_broken(p) ? err_set(e, ERROR_BROKEN_POOL, unusable) : 0;
+    return atomic_load(&p->broken) ? err_set(e, ERROR_BROKEN_POOL, unusable) : 0;
 }
 
 struct future *run_in_process(struct executor *x, const char *name, const void *arg, size_t len,
@@ -359,7 +329,7 @@ struct future *run_in_process(struct executor *x, const char *name, const void *
         struct executor_job job = {
             .fn = run_request, .arg = q, .free_arg = free, .free_result = free};
         struct future *f = executor_call(loop_running(), x, &job, e);
-        if (f || errno != -ERROR_RUNTIME || !is_broken(p))
+        if (f || errno != -ERROR_RUNTIME || !atomic_load(&p->broken))
             return f;
         r = err_set(e, ERROR_BROKEN_POOL, unusable); /* meanwhile */
     }
@@ -372,13 +342,13 @@ static struct process_pool *pool_new(void)
     struct process_pool *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
-    (void)pthread_mutex_init(&p->lock, NULL);
     p->ends = epoll_create1(EPOLL_CLOEXEC);
-    if (p->ends >= 0)
+    p->alarm = p->ends < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = p->alarm < 0 ? -errno : watch(p, p->alarm);
+    if (r == 0)
         return p;
-    int saved = errno;
     pool_free(p);
-    errno = saved;
+    errno = -r;
     return NULL;
 }
 
