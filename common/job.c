@@ -35,6 +35,7 @@ struct job *job_free(struct job *j)
     j->magic = 0;
     free(j->reason);
     free(j->record);
+    free(j->id);
     free(j->evidence.output);
     free(j);
     return NULL;
@@ -72,6 +73,10 @@ const char *job_id(const struct job *j, char out[JOB_ID_MAX])
 {
     char digits[12], *p = digits + sizeof digits - 1;
     uint32_t n = j->index;
+    if (j->id) {
+        assert(strlen(j->id) < JOB_ID_MAX);
+        return strcpy(out, j->id);
+    }
     *p = '\0';
     do
         *--p = (char)('0' + n % 10);

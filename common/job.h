@@ -72,7 +72,10 @@ struct job {
     int64_t delay_ms; /* of JOB_RETRY, from the handler: until the next try; -1: by backoff */
     struct job_evidence evidence;
     char *reason;     /* malloc'd sentence, or NULL */
-    char *record;     /* the head of its dead letter, made once: a repeat writes the same member */
+    char *id;         /* malloc'd: it has one of before; NULL: by birth and index */
+    int64_t head;     /* bytes of its element in front of the payload; -1: not known */
+    bool alien;       /* its element is no record, and should be one */
+    char *record;     /* the head of its record, made once: a repeat writes the same member */
     struct job *next; /* in a list of the thread that holds it */
     struct job *prev; /* likewise, where the list has a way back */
     size_t len;

@@ -41,6 +41,7 @@ struct batch *batch_new(struct queue *q, const char *kind, uint64_t number)
     b->queue = q;
     b->epoch = epoch_ref(q->epoch);
     b->number = number;
+    b->records = *kind != '\0';
     (void)snprintf(b->name, sizeof b->name, "%s%" PRIu64, kind, number);
     (void)strcpy(b->mark, "-");
     if (asprintf(&b->field, "%s:%s:%s", q->instance, b->epoch->name, b->name) < 0)

@@ -44,14 +44,15 @@ struct batch {
     uint32_t read;         /* indexes below were read into jobs (or are settled) */
     uint32_t unsettled;    /* not confirmed as settled */
     uint32_t ended;        /* of these: have an outcome */
-    uint32_t special;      /* of these: dead letters */
+    uint32_t special;      /* of these: not done, each has a record to be written */
     uint32_t out;          /* settles on the way */
     struct job **job;      /* by index; NULL: unread or settled */
     uint8_t *bits;         /* settled before the batch was read, or NULL */
     struct job *done;      /* ended as done, not on the way, by job->next */
     int64_t done_since_ms; /* when the oldest of them ended */
-    struct job *dead;      /* ended as dead, not on the way, by job->next */
+    struct job *failed;    /* ended otherwise, not on the way, by job->next */
     int64_t read_at_ms;    /* Redis refused to read it: not again before */
+    bool records;          /* its elements are records: claimed from the retries */
     bool dirty;            /* in one of the queue's lists of what is to be settled */
     bool refused;          /* Redis refused its last settle */
     bool gone;             /* its list is no longer there, or no longer mine */

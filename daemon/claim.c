@@ -127,7 +127,7 @@ void claim_close(struct queue *q)
 
 bool claim_out(const struct queue *q)
 {
-    return q->claim.batch;
+    return q->claim.batch || q->due.batch;
 }
 
 static void again_in(struct queue *q, int64_t ms)
@@ -172,10 +172,9 @@ void claim_put_back(struct queue *q)
 
 /* ---- claims ---- */
 
-static void RUNS_ON(on_master)
-    begin_jobs(struct queue *q, struct batch *b, const struct redis_reply *payload, uint32_t n,
-               bool wanted)
+void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
 {
+    struct queue *q = b->queue;
     if (batch_fill(b, n, NULL, 0) < 0) {
         (void)batch_free(b); /* a comparison finds it again */
         master_short(q->master);
@@ -186,7 +185,7 @@ static void RUNS_ON(on_master)
     q->unread += n;
     q->master->unread += n;
     for (uint32_t i = 0; wanted && i < n; i++) {
-        struct job *j = queue_new_job(b, i, &payload[i]);
+        struct job *j = queue_new_job(b, i, &element[i]);
         if (!j) {
             master_short(q->master); /* the rest is read again later */
             break;
@@ -202,7 +201,7 @@ static void RUNS_ON(on_master)
     dispatch_pump(q);
 }
 
-static bool well_formed(const struct redis_reply *r)
+bool claim_well_formed(const struct redis_reply *r)
 {
     if (r->type != REDIS_ARRAY || r->n < 2 || r->item[0].type != REDIS_STRING ||
         r->item[1].type != REDIS_INTEGER)
@@ -226,7 +225,7 @@ static void RUNS_ON(on_master)
         bool room = !pop || queue_room(q);
         if (!room && q->claim.depth < 1)
             q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
-        begin_jobs(q, b, r->item + 2, n, room && !master_quiet(q->master));
+        claim_begin(b, r->item + 2, n, room && !master_quiet(q->master));
         return;
     }
     if (redis_is(&r->item[0], "ok")) {
@@ -255,7 +254,7 @@ static void RUNS_ON(on_master)
     share_charge(&c->share, -(int64_t)c->reserved);
     c->reserved = 0;
     claim_kick(q);
-    if (r && well_formed(r)) {
+    if (r && claim_well_formed(r)) {
         claimed(q, b, pop, r);
         return master_step(q->master);
     }
@@ -337,6 +336,8 @@ static void RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
     c->reserved = pop ? 0 : n;
     queue_reserve(q, c->reserved);
     share_charge(&c->share, c->reserved);
+    if (!pop)
+        due_next(q);
 }
 
 /* ---- a turn ---- */

@@ -16,6 +16,8 @@ void dispatch_read(struct job *j)
     if (j->large)
         return outcome_condemn(j, "too large: %zu bytes, max_payload is %lld", j->len,
                                (long long)j->conf->max_payload);
+    if (j->alien)
+        return outcome_condemn(j, "it lay among the retries and is not a record");
     job_list_push(&j->batch->queue->waiting, j);
 }
 

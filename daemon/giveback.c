@@ -1,5 +1,6 @@
 /* Claimed jobs that have not begun return to the end of the list that is popped next: the newest
- * batch first and each from its left, so that the oldest job is popped next. They leave memory
+ * batch first and each from its left, so that the oldest job is popped next; records return to the
+ * retries, due now, as they were: no try was made. They leave memory
  * before the script is sent and never run here. */
 #include "daemon/queue.h"
 
@@ -97,14 +98,16 @@ static void RUNS_ON(on_master)
 static void RUNS_ON(on_master) send_one(struct batch *b)
 {
     struct queue *q = b->queue;
-    struct redis_command *c = queue_script(q, "give_back", 5);
+    struct redis_command *c = queue_script(q, "give_back", 6);
     redis_arg_text(c, b->list);
     redis_arg_text(c, b->acked);
     redis_arg_text(c, q->key.batches);
     redis_arg_text(c, q->key.queue);
+    redis_arg_text(c, q->key.retry);
     redis_arg_text(c, q->key.stats);
     redis_arg_text(c, b->field);
     redis_arg_int(c, b->length);
+    redis_arg_text(c, b->records ? "retry" : "queue");
     q->giveback.out = redis_send(q->master->work, c, 0, on_given, b) == 0;
     if (q->giveback.out)
         b->out++;

@@ -17,7 +17,8 @@
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
 
-#define BEAT_GAP_MS 100 /* no more than ten beats a second, whoever asks */
+#define RECORD_HEAD 65536 /* room for the head of a record in front of the largest payload */
+#define BEAT_GAP_MS 100   /* no more than ten beats a second, whoever asks */
 
 bool master_quiet(const struct master *m)
 {
@@ -142,6 +143,8 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         recover_each(m); /* before any fresh claim */
     if (m->unread)
         feed_each(m);
+    for (size_t i = 0; i < m->nqueues; i++)
+        due_kick(m->queues[i]);
     claim_turn(m);
 }
 
@@ -211,7 +214,7 @@ static int RUNS_ON(on_master) open_redis(struct master *m, struct err *e)
                                                  .client_name = name,
                                                  .connect_timeout_ms = c->redis.connect_timeout_ms,
                                                  .command_timeout_ms = c->redis.command_timeout_ms,
-                                                 .max_bulk = largest_payload(c)},
+                                                 .max_bulk = largest_payload(c) + RECORD_HEAD},
                          e);
     if (!m->redis)
         return e->code;

@@ -48,7 +48,7 @@ struct master {
     uint64_t batch_numbers; /* one counter a run */
     unsigned epoch_numbers;
     int64_t again_at_ms; /* nothing is claimed or started before: memory or processes were short */
-    uint64_t done, dead, cancelled, lost; /* since the start */
+    uint64_t done, retried, dead, cancelled, lost; /* since the start */
     ev_prepare turn; /* at the end of each turn: settles, then claims, then one write a link */
     ev_timer beat, look, life_timer, again_timer;
     ev_signal signals[5];

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "daemon/master.h"
+#include "daemon/record.h"
 #include "daemon/script.h"
 
 void job_list_init(struct job_list *l)
@@ -69,6 +70,7 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf)
     settle_init(q);
     giveback_init(q);
     pause_init(q);
+    due_init(q);
     if (claim_open(q) < 0)
         return queue_free(q);
     return q;
@@ -85,6 +87,7 @@ struct queue *queue_free(struct queue *q)
     owner_deinit(q);
     settle_deinit(q);
     giveback_deinit(q);
+    due_deinit(q);
     while (q->batches)
         queue_forget(q, q->batches);
     keys_deinit(&q->key);
@@ -170,18 +173,51 @@ void queue_forget(struct queue *q, struct batch *b)
     (void)batch_free(b);
 }
 
-struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *payload)
+static struct job *fresh_job(struct queue *q, const struct redis_reply *r)
+{
+    bool large = r->type == REDIS_LARGE || r->len > (size_t)q->conf->max_payload;
+    struct job *j = job_new(q->conf, large ? NULL : r->str, r->len);
+    if (j)
+        j->first_ms = clock_wall_ms();
+    return j;
+}
+
+/* It goes on with the id, the tries and the history of its record. What is no record is a job all
+ * the same, for the dead letters; of one too large to be read the id stays in Redis. */
+static struct job *recorded_job(struct queue *q, const struct redis_reply *r)
+{
+    struct record x;
+    bool alien = r->type != REDIS_LARGE && record_parse(r->str, r->len, &x) < 0;
+    if (alien || r->type == REDIS_LARGE) {
+        struct job *j = fresh_job(q, r);
+        if (j && alien)
+            j->alien = true;
+        else if (j)
+            j->head = -1;
+        return j;
+    }
+    size_t len = r->len - x.head;
+    struct job *j =
+        job_new(q->conf, len > (size_t)q->conf->max_payload ? NULL : r->str + x.head, len);
+    if (!j || !(j->id = strndup(r->str, x.id_len)))
+        return job_free(j);
+    j->head = (int64_t)x.head;
+    j->attempt = x.attempt + 1;
+    j->strikes = x.strikes;
+    j->first_ms = x.first_ms;
+    return j;
+}
+
+struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *element)
 {
     struct queue *q = b->queue;
-    bool large = payload->type == REDIS_LARGE || payload->len > (size_t)q->conf->max_payload;
-    struct job *j = job_new(q->conf, large ? NULL : payload->str, payload->len);
+    struct job *j = b->records ? recorded_job(q, element) : fresh_job(q, element);
     if (!j)
         return NULL;
     j->index = index;
     j->batch = b;
     j->birth = b->birth;
     j->start_until = &b->epoch->start_until;
-    j->first_ms = clock_wall_ms();
     b->job[index] = j;
     queue_reserve(q, 1);
     return j;

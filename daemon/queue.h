@@ -12,6 +12,7 @@
  *   dispatch.c  jobs to workers and back
  *   outcome.c   what became of a job: done, another try, dead
  *   settle.c    ... told to Redis until Redis has confirmed it
+ *   due.c       retries and delayed jobs whose time has come
  *   giveback.c  claimed and not begun: back to the list
  *
  * The state of a room is written by that room alone; the others read it. */
@@ -99,6 +100,18 @@ struct recover {
     ev_timer retry;
 };
 
+struct due {
+    struct batch *batch; /* what is being claimed of the retries; NULL: nothing is out */
+    uint32_t reserved;
+    bool waiting;         /* some were due when Redis was last asked */
+    bool turn;            /* the next slots are for them, before fresh jobs */
+    bool looking, moving; /* the two questions of a look are out */
+    int64_t soon_ms;      /* the next look, as the answers ask for it */
+    int64_t pause_ms;     /* backoff after an error; 0: none */
+    int64_t not_before_ms;
+    ev_timer look;
+};
+
 struct look {
     bool out;
     int64_t sent_ms; /* boot clock */
@@ -127,6 +140,7 @@ struct queue {
     struct settle settle;
     struct giveback giveback;
     struct recover recover;
+    struct due due;
     struct look look;
     struct adopt adopt;
     struct trouble trouble;
@@ -155,7 +169,7 @@ void queue_add(struct queue *q, struct batch *b);
 /* Takes and frees b, with what is left in it. */
 void queue_forget(struct queue *q, struct batch *b);
 /* The job takes a slot. NULL on no memory. */
-struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *payload);
+struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *element);
 /* Its slot is free; it leaves its batch. */
 void queue_free_job(struct job *j);
 void job_list_init(struct job_list *l);
@@ -230,7 +244,12 @@ void claim_turn(struct master *m) RUNS_ON(on_master);
 void claim_put_back(struct queue *q) RUNS_ON(on_master);
 /* A blocked pop is given up: shutdown, or the epoch is lost. */
 void claim_stop(struct queue *q) RUNS_ON(on_master);
-bool claim_out(const struct queue *q);
+bool claim_out(const struct queue *q); /* of fresh or due ones */
+/* The shape of a claim's answer: what, a number, and the elements. */
+bool claim_well_formed(const struct redis_reply *r);
+/* Takes b, to which n elements were moved: its jobs begin, or go back where they are not wanted. */
+void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
+    RUNS_ON(on_master);
 /* What the queues of a master have in common. Gives; NULL on no memory. */
 struct claims *claims_new(struct master *m, size_t queues) RUNS_ON(on_master);
 struct claims *claims_free(struct claims *c) RUNS_ON(on_master); /* takes; NULL is fine */
@@ -241,6 +260,17 @@ void pause_init(struct queue *q);
 void pause_deinit(struct queue *q);
 /* The key was seen: what has not begun goes back, and its end is watched for. */
 void pause_begin(struct queue *q) RUNS_ON(on_master);
+
+/* ---- due.c ---- */
+
+void due_init(struct queue *q);
+void due_deinit(struct queue *q);
+/* Claims due records where that is allowed now; before fresh jobs are. */
+void due_kick(struct queue *q) RUNS_ON(on_master);
+/* Fresh jobs were claimed: the next slots are for due ones. */
+void due_next(struct queue *q);
+/* A record was written that is due then. */
+void due_within(struct queue *q, int64_t ms);
 
 /* ---- dispatch.c ---- */
 

@@ -117,7 +117,8 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
 
 static bool is_known(const struct queue *q, const char *field)
 {
-    bool known = q->claim.batch && strcmp(q->claim.batch->field, field) == 0;
+    bool known = (q->claim.batch && strcmp(q->claim.batch->field, field) == 0) ||
+                 (q->due.batch && strcmp(q->due.batch->field, field) == 0);
     for (const struct batch *b = q->newest; b && !known; b = b->prev)
         known = strcmp(b->field, field) == 0;
     return known;

@@ -10,8 +10,9 @@
 #define QUIET_MS 2000 /* what comes again sooner has not ended */
 
 static const char *const places[] = {
-    [TROUBLE_OWNER] = "register", [TROUBLE_CLAIM] = "claim",     [TROUBLE_POP] = "pop",
-    [TROUBLE_SETTLE] = "settle",  [TROUBLE_RECOVER] = "recover",
+    [TROUBLE_OWNER] = "register",  [TROUBLE_CLAIM] = "claim",     [TROUBLE_POP] = "pop",
+    [TROUBLE_SETTLE] = "settle",   [TROUBLE_RECOVER] = "recover", [TROUBLE_DUE] = "retries",
+    [TROUBLE_DELAYED] = "delayed",
 };
 
 static const struct {

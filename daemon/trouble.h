@@ -15,6 +15,8 @@ enum trouble_at {
     TROUBLE_POP,
     TROUBLE_SETTLE,
     TROUBLE_RECOVER,
+    TROUBLE_DUE,
+    TROUBLE_DELAYED,
     TROUBLE_PLACES
 };
 

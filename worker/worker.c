@@ -57,8 +57,42 @@ struct carrier { /* takes a job through the loop */
     struct loop_item cancel;
     struct worker *worker;
     struct job *job;
-    bool ended; /* the message is still out */
+    struct handle *alarm; /* its time limit; NULL: none */
+    bool ended;           /* the message is still out */
 };
+
+/* Once: its cleaning up is not disturbed. */
+static void cancel_task(struct carrier *c)
+{
+    if (c->task.task && !task_cancelling(c->task.task))
+        (void)task_cancel(c->task.task);
+}
+
+static void on_alarm(void *arg)
+{
+    struct carrier *c = arg;
+    (void)job_cancel(c->job, CANCEL_TIMEOUT);
+    cancel_task(c);
+}
+
+static int set_alarm(struct carrier *c)
+{
+    int64_t ms = c->job->conf->timeout_ms;
+    struct handle *h = ms ? loop_call_later(c->worker->loop, ms, on_alarm, c) : NULL;
+    if (ms && !h)
+        return -ENOMEM;
+    c->alarm = h ? handle_ref(h) : NULL;
+    return 0;
+}
+
+static void drop_alarm(struct carrier *c)
+{
+    if (!c->alarm)
+        return;
+    handle_cancel(c->alarm);
+    handle_unref(c->alarm);
+    c->alarm = NULL;
+}
 
 /* Awaits what the handler awaits. */
 static int run_job(void *arg, void **ret_result, struct err *e)
@@ -73,8 +107,13 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     }
     if (atomic_load(&j->cancel) != CANCEL_NONE)
         return 0; /* JOB_CANCELLED, as it was set */
+    if (set_alarm(c) < 0) {
+        j->outcome = JOB_AGAIN;
+        return 0;
+    }
     struct err why = {0};
     j->outcome = hook->handler->run(j, hook->state, &why);
+    drop_alarm(c);
     if (why.code)
         j->reason = strdup(why.text); /* without memory for it: a dead letter without a reason */
     return 0;
@@ -115,8 +154,8 @@ static void cancel_job(struct loop_item *item)
     struct carrier *c = named(item);
     if (c->ended)
         hand_back(c);
-    else if (c->task.task && !task_cancelling(c->task.task))
-        (void)task_cancel(c->task.task);
+    else
+        cancel_task(c);
 }
 
 static void drop_cancel(struct loop_item *item)

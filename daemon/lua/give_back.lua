@@ -1,15 +1,20 @@
--- keys: list acked batches queue stats
--- args: field down
+-- keys: list acked batches queue retry stats
+-- args: field down to
 -- From the left, the newest, down to a named index: what is settled goes, the rest returns to the end that is
--- popped next. A bit goes with its element, so that BITCOUNT counts what is there. Answers the length left.
+-- popped next, or, where `to` is `retry` because the elements are records, to the retries, due now. A bit goes with its element, so that BITCOUNT counts what is there. Answers the length left.
 call('LPOP', none)
-local left, size, n = call('LLEN', list), 0, 0
+local left, size, n, t = call('LLEN', list), 0, 0, now()
 for _ = 1, 100 do
   if left <= tonumber(down) or size >= 1048576 then break end
   left = left - 1
   if call('GETBIT', acked, left) == 1 then
     call('SETBIT', acked, left, 0)
     call('LPOP', list)
+  elseif to == 'retry' then
+    local element = call('LINDEX', list, 0)
+    call('ZADD', retry, t, element)
+    call('LPOP', list)
+    n, size = n + 1, size + #element
   else
     n, size = n + 1, size + #call('LMOVE', list, queue, 'LEFT', 'RIGHT')
   end

@@ -27,6 +27,17 @@ local function clean(acked, batches, field)
   call('UNLINK', acked)
   call('HDEL', batches, field)
 end
+-- A job's record: its head, and its payload, which lies in the list behind the first `skip` bytes of its element.
+-- skip -1: behind the head of an older record that was too large to be read; its id stays.
+local function record(list, index, head, skip)
+  local element = call('LINDEX', list, -1 - index) or ''
+  if skip == '-1' then
+    local id, behind = string.match(element, '^(%S+) [^\n]*\n()')
+    if id then head = id .. string.match(head, ' .*') end
+    skip = (behind or 1) - 1
+  end
+  return head .. string.sub(element, skip + 1)
+end
 local function body()
 -- One allowed write: after it a full Redis lets the rest of the script write too.
 call('UNLINK', none)

@@ -30,18 +30,31 @@ static const struct scenario {
      "[ok 1 a b]",
      {"SET|owner|1 e.1 3 h", "LPUSH popped a b", "LPUSH q c"},
      ""},
+    {"claim_due",
+     "owner paused retry b batches",
+     "e.1|3|f|1 e.1-r1 0 0 -|2|1048576",
+     "[ok 1 a b]",
+     {"SET|owner|1 e.1 3 h", "ZADD retry 1 a 2 b 3 c"},
+     ""},
     {"count", "stats", "lost|3", "3", {"HSET stats lost 0"}, ""},
     {"dead",
      "b acked batches stats dead",
-     "f|2|r|9|3600000|1|dead",
+     "f|2|r|0|9|3600000|dead",
      "1",
      {"LPUSH b a b c d", "SETBIT acked 1 1", "HSET batches f 1"},
      ""},
     {"dead",
      "b acked batches stats dead",
-     "f|2|r|1|3600000|0|dead",
+     "f|2|r|0|1|3600000|dead",
      "-1",
      {"SETBIT acked 1 1", "HSET batches f 1"},
+     ""},
+    {"due", "retry", "1000", "[1 0]", {"ZADD retry 1 a 9999999999999 b"}, ""},
+    {"due_delayed",
+     "delayed q",
+     "1000",
+     "[2 0]",
+     {"ZADD delayed 1 a 2 b 9999999999 c", "LPUSH q z"},
      ""},
     {"entry", "b batches", "f|1", "1", {"LPUSH b a"}, ""},
     {"fence",
@@ -57,17 +70,23 @@ static const struct scenario {
      {"SET|owner|1 e.1 3 h", "ZADD owners 5 i", "HSET|fenced|d.1|5 empty", "EXPIRE fenced 9"},
      ""},
     {"give_back",
-     "b acked batches q stats",
-     "f|0",
+     "b acked batches q retry stats",
+     "f|0|queue",
      "0",
      {"LPUSH b a b c d", "SETBIT acked 30 0", "HSET batches f 1", "LPUSH q z"},
      ""},
     {"give_back",
-     "b acked batches q stats",
-     "f|1",
+     "b acked batches q retry stats",
+     "f|1|queue",
      "1",
      {"LPUSH b a b c d", "SETBIT acked 3 1", "SETBIT acked 0 1", "HSET batches f 1"},
      "q stats LMOVE HINCRBY"},
+    {"give_back",
+     "b acked batches q retry stats",
+     "f|0|retry",
+     "0",
+     {"LPUSH b a b c d", "SETBIT acked 30 0", "HSET batches f 1", "ZADD retry 1 z"},
+     ""},
     {"live", "owners owner", "i", "[e.1 5]", {"SET|owner|1 e.1 3 h", "ZADD owners 5 i"}, ""},
     {"look",
      "popped fenced owners",
@@ -101,6 +120,12 @@ static const struct scenario {
      "e.1|i",
      "1",
      {"SET|owner|1 e.1 3 h", "ZADD owners 5 i"},
+     ""},
+    {"retry",
+     "b acked batches stats retry",
+     "f|2|r|0|1000",
+     "1",
+     {"LPUSH b a b c d", "SETBIT acked 1 1", "HSET batches f 1"},
      ""},
     {"sizes",
      "b acked batches",
@@ -159,13 +184,14 @@ static const char *run(struct scripts *s, const struct scenario *c)
     return script_run(s, c->name, c->keys, c->args);
 }
 
-/* All payloads in lists. */
+/* All payloads in lists, and those that wait for their time. */
 static int payloads(struct scripts *s)
 {
-    return atoi(
-        redis_run(s, "EVAL|local n = 0 for _, k in ipairs(redis.call('KEYS', '*')) do "
-                     "if redis.call('TYPE', k).ok == 'list' then n = n + redis.call('LLEN', k) "
-                     "end end return n|0"));
+    return atoi(redis_run(s, "EVAL|local n = 0 for _, k in ipairs(redis.call('KEYS', '*')) do "
+                             "local t = redis.call('TYPE', k).ok "
+                             "if t == 'list' then n = n + redis.call('LLEN', k) "
+                             "elseif t == 'zset' and (k == 'retry' or k == 'delayed') then "
+                             "n = n + redis.call('ZCARD', k) end end return n|0"));
 }
 
 /* What is in Redis when nothing goes wrong; the counters are not part of it, a repeat may count

@@ -1,0 +1,237 @@
+/* The settles that are on the way: sent, and what their answers mean. */
+#include "daemon/settle.h"
+
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "daemon/master.h"
+#include "daemon/queue.h"
+#include "daemon/record.h"
+
+#define PART_JOBS 1000
+
+enum settle_kind { SETTLE_PART, SETTLE_RECORD, SETTLE_WHOLE };
+
+struct settle_call {
+    struct batch *batch;
+    struct job *jobs; /* by job->next; of whole: those whose bits are not set yet */
+    enum settle_kind kind;
+};
+
+/* Dead by an operator's will: counted apart. */
+static bool is_cancelled(const struct job *j)
+{
+    return atomic_load(&j->cancel) == CANCEL_OPERATOR;
+}
+
+static uint64_t *counter(struct master *m, const struct job *j)
+{
+    if (j->outcome == JOB_DONE)
+        return &m->done;
+    if (j->outcome == JOB_RETRY)
+        return &m->retried;
+    return is_cancelled(j) ? &m->cancelled : &m->dead;
+}
+
+static void free_settled(struct job *j)
+{
+    struct queue *q = j->batch->queue;
+    *counter(q->master, j) += 1;
+    if (j->outcome == JOB_RETRY)
+        due_within(q, j->delay_ms);
+    settle_drop(j);
+}
+
+/* ---- sending ---- */
+
+static struct settle_call *call_new(struct batch *b, enum settle_kind kind)
+{
+    struct settle_call *call = malloc(sizeof *call);
+    if (call)
+        *call = (struct settle_call){.batch = b, .kind = kind};
+    return call;
+}
+
+static RUNS_ON(on_master) struct redis_command *begin(struct batch *b, const char *script,
+                                                      unsigned nkeys)
+{
+    struct queue *q = b->queue;
+    struct redis_command *c = queue_script(q, script, nkeys);
+    redis_arg_text(c, b->list);
+    redis_arg_text(c, b->acked);
+    redis_arg_text(c, q->key.batches);
+    redis_arg_text(c, q->key.stats);
+    return c;
+}
+
+static void on_settled(struct redis_link *link, const struct redis_reply *r, void *data);
+
+static int RUNS_ON(on_master) send(struct settle_call *call, struct redis_command *c)
+{
+    struct batch *b = call->batch;
+    int r = redis_send(b->queue->master->work, c, 0, on_settled, call);
+    if (r == 0)
+        b->out++;
+    return r;
+}
+
+int settle_send_part(struct batch *b)
+{
+    struct settle_call *call = call_new(b, SETTLE_PART);
+    if (!call)
+        return -1;
+    struct redis_command *c = begin(b, "part", 4);
+    redis_arg_text(c, b->field);
+    struct job **end = &b->done;
+    for (unsigned n = 0; *end && n < PART_JOBS; n++, end = &(*end)->next)
+        redis_arg_int(c, (*end)->index);
+    if (send(call, c) < 0) {
+        free(call);
+        return -1;
+    }
+    call->jobs = b->done;
+    b->done = *end;
+    *end = NULL;
+    return 0;
+}
+
+static RUNS_ON(on_master) struct redis_command *begin_record(struct job *j, const char *head)
+{
+    struct batch *b = j->batch;
+    struct queue *q = b->queue;
+    bool again = j->outcome == JOB_RETRY;
+    struct redis_command *c = begin(b, again ? "retry" : "dead", 5);
+    redis_arg_text(c, again ? q->key.retry : q->key.dead);
+    redis_arg_text(c, b->field);
+    redis_arg_int(c, j->index);
+    redis_arg_text(c, head);
+    redis_arg_int(c, j->head);
+    if (again) {
+        redis_arg_int(c, j->delay_ms);
+        return c;
+    }
+    redis_arg_int(c, q->conf->dead_max);
+    redis_arg_int(c, q->conf->dead_age_ms);
+    redis_arg_text(c, is_cancelled(j) ? "cancelled" : "dead");
+    return c;
+}
+
+/* Only the head travels: the payload is joined where it lies. */
+int settle_send_record(struct batch *b)
+{
+    struct job *j = b->failed;
+    const char *head = record_head(j, b->queue->instance);
+    struct settle_call *call = head ? call_new(b, SETTLE_RECORD) : NULL;
+    if (!call)
+        return -1;
+    if (send(call, begin_record(j, head)) < 0) {
+        free(call);
+        return -1;
+    }
+    call->jobs = j;
+    b->failed = j->next;
+    j->next = NULL;
+    return 0;
+}
+
+int settle_send_whole(struct batch *b)
+{
+    struct settle_call *call = call_new(b, SETTLE_WHOLE);
+    if (!call)
+        return -1;
+    struct redis_command *c = begin(b, "whole", 4);
+    redis_arg_text(c, b->field);
+    redis_arg_int(c, b->length);
+    if (send(call, c) < 0) {
+        free(call);
+        return -1;
+    }
+    call->jobs = b->done;
+    b->done = NULL;
+    return 0;
+}
+
+/* ---- answers ---- */
+
+static void unsettle(struct job *list)
+{
+    for (struct job *j = list, *next; j; j = next) {
+        next = j->next;
+        j->tried = true;
+        settle_to_list(j);
+    }
+}
+
+/* The list is gone: at a repeat it was settled already, at the first try it is lost. */
+static void list_gone(struct settle_call *call)
+{
+    struct batch *b = call->batch;
+    bool former = b->epoch != b->queue->epoch, repeated = b->tried || b->gone;
+    for (const struct job *j = call->jobs; j; j = j->next)
+        repeated = repeated || j->tried;
+    if (!repeated)
+        recover_vanished(b);
+    for (struct job *j = call->jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->tried) {
+            free_settled(j);
+            continue;
+        }
+        if (former && atomic_load(&j->cancel) != CANCEL_LOST) /* else it was counted then */
+            settle_lost(b->queue, 1);
+        settle_drop(j);
+    }
+    b->gone = b->gone || call->kind == SETTLE_WHOLE;
+}
+
+/* Its bits are set one by one, then it is read again. */
+static void not_the_length(struct settle_call *call)
+{
+    struct batch *b = call->batch;
+    b->changed = true;
+    log_error("batch-changed",
+              "queue='%s' batch=%s what='its list has not the length that is known: somebody else "
+              "wrote to it; it is read again'",
+              b->queue->conf->name, b->field);
+    unsettle(call->jobs);
+}
+
+static void confirmed(struct settle_call *call)
+{
+    for (struct job *j = call->jobs, *next; j; j = next) {
+        next = j->next;
+        free_settled(j);
+    }
+    if (call->kind == SETTLE_WHOLE)
+        call->batch->gone = true;
+}
+
+static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
+{
+    struct batch *b = call->batch;
+    b->tried = b->tried || call->kind == SETTLE_WHOLE;
+    unsettle(call->jobs);
+    if (r)
+        settle_refused(b, r);
+}
+
+static void on_settled(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct settle_call *call = data;
+    struct batch *b = call->batch;
+    b->out--;
+    if (!r || r->type != REDIS_INTEGER) {
+        unconfirmed(call, r);
+    } else {
+        settle_accepted(b);
+        if (r->integer < -1)
+            not_the_length(call);
+        else if (r->integer == -1)
+            list_gone(call);
+        else
+            confirmed(call);
+    }
+    settle_dirty(b);
+    free(call);
+}
