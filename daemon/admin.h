@@ -26,6 +26,7 @@
 struct admin;
 struct master;
 struct queue;
+struct redis_reply;
 
 /* Listens. Gives; NULL with *e: the path cannot be used. Where another daemon listens there, that
  * is logged, and it is tried again: jobs do not wait for it. */
@@ -64,6 +65,9 @@ void admin_ok(struct admin_call *c, json_t *more) RUNS_ON(on_master);
 void admin_fail(struct admin_call *c, const char *fmt, ...) RUNS_ON(on_master)
     __attribute__((format(printf, 2, 3)));
 
+/* Fails for what Redis answered; NULL: nothing. */
+void admin_refused(struct admin_call *c, const struct redis_reply *r) RUNS_ON(on_master);
+
 /* The request's queue; NULL: there is none of that name, and the call has failed. */
 struct queue *admin_queue(struct admin_call *c) RUNS_ON(on_master);
 /* Bytes from anywhere as a JSON string; what is not UTF-8 is escaped. Gives; NULL on no memory. */
@@ -71,8 +75,11 @@ json_t *admin_text(const char *bytes, size_t len);
 
 /* ---- the commands; each takes its call ---- */
 
-void admin_status(struct admin_call *c) RUNS_ON(on_master); /* admin_status.c */
-void admin_jobs(struct admin_call *c) RUNS_ON(on_master);   /* admin_jobs.c */
-void admin_cancel(struct admin_call *c) RUNS_ON(on_master); /* admin_jobs.c */
+void admin_status(struct admin_call *c) RUNS_ON(on_master);    /* admin_status.c */
+void admin_jobs(struct admin_call *c) RUNS_ON(on_master);      /* admin_jobs.c */
+void admin_cancel(struct admin_call *c) RUNS_ON(on_master);    /* admin_jobs.c */
+void admin_dead_list(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
+void admin_dead_show(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
+void admin_dead_take(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
 
 #endif

@@ -17,9 +17,10 @@
 static const struct {
     void (*run)(struct admin_call *c);
 } commands[ADMIN_COMMANDS] = {
-    [ADMIN_STATUS] = {admin_status},
-    [ADMIN_JOBS] = {admin_jobs},
-    [ADMIN_CANCEL] = {admin_cancel},
+    [ADMIN_STATUS] = {admin_status},       [ADMIN_JOBS] = {admin_jobs},
+    [ADMIN_CANCEL] = {admin_cancel},       [ADMIN_DEAD_LIST] = {admin_dead_list},
+    [ADMIN_DEAD_SHOW] = {admin_dead_show}, [ADMIN_DEAD_RETRY] = {admin_dead_take},
+    [ADMIN_DEAD_DROP] = {admin_dead_take},
 };
 
 json_t *admin_text(const char *bytes, size_t len)
@@ -136,6 +137,18 @@ void admin_fail(struct admin_call *c, const char *fmt, ...)
     if (c->client)
         admin_client_refuse(c->client, sentence);
     call_free(c);
+}
+
+void admin_refused(struct admin_call *c, const struct redis_reply *r)
+{
+    if (!r)
+        admin_fail(c, "Redis does not answer: %s; what was asked may have been done in part",
+                   redis_link_up(c->master->work) ? "the connection was lost"
+                                                  : redis_trouble(c->master->redis));
+    else if (r->type == REDIS_ERROR)
+        admin_fail(c, "Redis refuses it: %.900s", r->str);
+    else
+        admin_fail(c, "Redis gives an answer that no script gives");
 }
 
 struct queue *admin_queue(struct admin_call *c)

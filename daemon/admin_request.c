@@ -18,6 +18,10 @@ static const struct {
     [ADMIN_STATUS] = {"status", 0, 0},
     [ADMIN_JOBS] = {"jobs", 0, 0},
     [ADMIN_CANCEL] = {"cancel", ID, ID},
+    [ADMIN_DEAD_LIST] = {"dead-list", QUEUE, QUEUE | LIMIT},
+    [ADMIN_DEAD_SHOW] = {"dead-show", QUEUE | ID, QUEUE | ID},
+    [ADMIN_DEAD_RETRY] = {"dead-retry", QUEUE, QUEUE | ID | ALL | LIMIT},
+    [ADMIN_DEAD_DROP] = {"dead-drop", QUEUE, QUEUE | ID | ALL | LIMIT},
 };
 
 #define SHOWN 96 /* bytes of a value in a sentence */
@@ -143,6 +147,8 @@ static int take_fields(struct admin_request *ret, struct err *e)
     for (unsigned i = 0; i < FIELDS; i++)
         if (needs & ~have & 1u << i)
             return err_set(e, -EINVAL, "%s needs \"%s\"", name, fields[i]);
+    if (commands[ret->command].takes & ALL && !!*ret->id == ret->all)
+        return err_set(e, -EINVAL, "%s needs either \"id\" or \"all\": true", name);
     return 0;
 }
 

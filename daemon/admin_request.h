@@ -15,7 +15,16 @@
 #define ADMIN_REQUEST_MAX ((size_t)1 << 20) /* bytes of a line, without its end */
 #define ADMIN_LIMIT_MAX 1000000
 
-enum admin_command { ADMIN_STATUS, ADMIN_JOBS, ADMIN_CANCEL, ADMIN_COMMANDS };
+enum admin_command {
+    ADMIN_STATUS,
+    ADMIN_JOBS,
+    ADMIN_CANCEL,
+    ADMIN_DEAD_LIST,
+    ADMIN_DEAD_SHOW,
+    ADMIN_DEAD_RETRY,
+    ADMIN_DEAD_DROP,
+    ADMIN_COMMANDS
+};
 
 struct admin_request {
     enum admin_command command;

@@ -32,6 +32,30 @@ static const struct command commands[] = {
      WORD_ID,
      ADMIN_CANCEL,
      PRINT_CANCEL},
+    {{"dead", "list"},
+     "QUEUE [--limit N]",
+     "the dead letters, the newest first (100)",
+     WORD_QUEUE | OPT_LIMIT,
+     ADMIN_DEAD_LIST,
+     PRINT_DEAD_LIST},
+    {{"dead", "show"},
+     "QUEUE --id ID",
+     "one of them, with its payload",
+     WORD_QUEUE | OPT_ID,
+     ADMIN_DEAD_SHOW,
+     PRINT_DEAD_SHOW},
+    {{"dead", "retry"},
+     "QUEUE --id ID | --all",
+     "try again with a new budget (--limit N: the oldest)",
+     WORD_QUEUE | OPT_ID | OPT_ALL | OPT_LIMIT,
+     ADMIN_DEAD_RETRY,
+     PRINT_DEAD_TAKE},
+    {{"dead", "drop"},
+     "QUEUE --id ID | --all",
+     "delete (--limit N: the oldest)",
+     WORD_QUEUE | OPT_ID | OPT_ALL | OPT_LIMIT,
+     ADMIN_DEAD_DROP,
+     PRINT_DEAD_TAKE},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -157,6 +181,8 @@ static void check_options(const struct command *c, const struct args *a)
             wrong("'%s' does not take %s", c->words[0], names[i]);
     if (c->takes & OPT_ID && c->takes & OPT_ALL && !(a->given & (OPT_ID | OPT_ALL)))
         wrong("'%s %s' needs --id ID or --all", c->words[0], c->words[1]);
+    if (c->takes & OPT_ID && !(c->takes & OPT_ALL) && !a->id)
+        wrong("'%s %s' needs --id ID", c->words[0], c->words[1]);
     if (a->given & OPT_ID && a->given & OPT_ALL)
         wrong("--id and --all exclude one another");
 }

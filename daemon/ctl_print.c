@@ -2,7 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "daemon/ctl_payload.h"
 #include "daemon/ctl_table.h"
 
 struct print {
@@ -12,6 +14,8 @@ struct print {
     struct table *table;
     json_t *items;  /* JSON: those that stand within the object */
     unsigned count; /* JSON: those that were printed */
+    json_t *letter; /* being shown */
+    struct payload payload;
 };
 
 static const struct {
@@ -24,6 +28,9 @@ static const struct {
                       "queues", true},
     [PRINT_JOBS] = {"ID|QUEUE|>AGE|STATE|>WORKER|HANDLER|>ATTEMPT|>BYTES", NULL, false},
     [PRINT_CANCEL] = {NULL, NULL, true},
+    [PRINT_DEAD_LIST] = {"ID|DIED|>TRIES|>BYTES|REASON", NULL, false},
+    [PRINT_DEAD_SHOW] = {NULL, NULL, true},
+    [PRINT_DEAD_TAKE] = {NULL, NULL, true},
 };
 
 /* ---- small things ---- */
@@ -175,6 +182,78 @@ static void jobs_row(struct table *t, const json_t *o)
     cell_number(t, o, "payload_bytes");
 }
 
+/* ---- dead letters ---- */
+
+static const char *print_time(long long ms, char *out, size_t size)
+{
+    struct tm tm;
+    time_t t = (time_t)(ms / 1000);
+    if (!localtime_r(&t, &tm) || !strftime(out, size, "%Y-%m-%d %H:%M:%S", &tm))
+        (void)snprintf(out, size, "?");
+    return out;
+}
+
+static void dead_row(struct table *t, const json_t *o)
+{
+    char died[32];
+    bool readable = json_is_string(json_object_get(o, "id"));
+    table_cell(t, readable ? text_of(o, "id") : "?");
+    table_cell(t, print_time(number_of(o, "died_ms"), died, sizeof died));
+    cell_number(t, o, "attempts");
+    cell_number(t, o, "payload_bytes");
+    if (readable)
+        cell_text(t, o, "reason");
+    else
+        table_cell(t, "(cannot be read: not of this version)");
+}
+
+static void show_line(FILE *out, const char *name, const char *text)
+{
+    (void)fprintf(out, "%-9s ", name);
+    print_escaped(out, text);
+    (void)fputc('\n', out);
+}
+
+static void show_letter(const json_t *o, const struct payload *p, FILE *out)
+{
+    static const char *const more[] = {"reason",   "exit",   "signal",       "status",
+                                       "instance", "output", "output_base64"};
+    char time[32], *text = table_escape(p->len ? p->bytes : "", p->len);
+    show_line(out, "id", text_of(o, "id"));
+    show_line(out, "claimed", print_time(number_of(o, "first_ms"), time, sizeof time));
+    show_line(out, "died", print_time(number_of(o, "died_ms"), time, sizeof time));
+    (void)fprintf(out, "%-9s %lld\n", "tries", number_of(o, "attempts"));
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++) {
+        const json_t *value = json_object_get(o, more[i]);
+        if (json_is_string(value))
+            show_line(out, more[i], json_string_value(value));
+        else if (json_is_integer(value))
+            (void)fprintf(out, "%-9s %lld\n", more[i], (long long)json_integer_value(value));
+    }
+    (void)fprintf(out, "%-9s %zu bytes\n%s\n", "payload", p->len, text);
+    free(text);
+}
+
+static void print_taken(const json_t *last, FILE *out)
+{
+    bool retried = json_object_get(last, "retried");
+    (void)fprintf(out, "%s %lld", retried ? "retried" : "dropped",
+                  number_of(last, retried ? "retried" : "dropped"));
+    if (number_of(last, "unreadable"))
+        (void)fprintf(out, ", left alone %lld that cannot be read", number_of(last, "unreadable"));
+    (void)fputc('\n', out);
+}
+
+/* The letter first, then pieces of its payload. */
+static void show_item(struct print *p, const json_t *item)
+{
+    const char *piece = json_string_value(json_object_get(item, "piece_base64"));
+    if (!piece)
+        p->letter = json_deep_copy(item);
+    else if (payload_add(&p->payload, piece) < 0)
+        (void)fputs("rpopctl: a piece of the payload is no base64\n", stderr);
+}
+
 /* ---- text ---- */
 
 static void text_item(struct print *p, const json_t *item)
@@ -184,6 +263,8 @@ static void text_item(struct print *p, const json_t *item)
         return status_row(p->table, item);
     case PRINT_JOBS:
         return jobs_row(p->table, item);
+    case PRINT_DEAD_LIST:
+        return dead_row(p->table, item);
     default:
         return;
     }
@@ -198,6 +279,10 @@ static void text_last(struct print *p, const json_t *last)
         (void)fprintf(p->out, "cancelled %s, which was %s\n", text_of(last, "id"),
                       text_of(last, "state"));
         return;
+    case PRINT_DEAD_SHOW:
+        return show_letter(p->letter, &p->payload, p->out);
+    case PRINT_DEAD_TAKE:
+        return print_taken(last, p->out);
     default:
         return;
     }
@@ -228,6 +313,10 @@ static void json_last(struct print *p, json_t *last)
     }
     if (!last)
         return;
+    if (p->letter) {
+        (void)json_object_update(last, p->letter);
+        payload_to_json(&p->payload, last);
+    }
     if (kinds[p->kind].items)
         (void)json_object_set(last, kinds[p->kind].items, p->items);
     dump(last, p->out);
@@ -253,7 +342,9 @@ struct print *print_new(enum print_kind kind, bool json, FILE *out)
 int print_item(void *print, const json_t *item)
 {
     struct print *p = print;
-    if (p->json)
+    if (p->kind == PRINT_DEAD_SHOW)
+        show_item(p, item);
+    else if (p->json)
         json_item(p, item);
     else
         text_item(p, item);
@@ -270,5 +361,7 @@ void print_end(struct print *p, json_t *last)
         table_print(p->table, p->out);
     (void)table_free(p->table);
     json_decref(p->items);
+    json_decref(p->letter);
+    payload_clear(&p->payload);
     free(p);
 }

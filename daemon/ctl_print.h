@@ -10,9 +10,12 @@
 struct print; /* one answer being printed */
 
 enum print_kind {
-    PRINT_STATUS, /* an object, its items under "queues" */
-    PRINT_JOBS,   /* an array */
-    PRINT_CANCEL  /* an object */
+    PRINT_STATUS,    /* an object, its items under "queues" */
+    PRINT_JOBS,      /* an array */
+    PRINT_CANCEL,    /* an object */
+    PRINT_DEAD_LIST, /* an array */
+    PRINT_DEAD_SHOW, /* an object: the first item, and the payload of which pieces follow */
+    PRINT_DEAD_TAKE, /* an object */
 };
 
 /* Gives. */

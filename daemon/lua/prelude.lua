@@ -23,6 +23,10 @@ local function refused(owner, paused, epoch, number)
   if e ~= epoch or k ~= number then return 'not owner' end
   return call('EXISTS', paused) == 1 and 'paused'
 end
+-- The fields of a record, and where its payload begins; nothing where it is no record of our version.
+local function fields(member)
+  return string.match(member, '^(%S+) 1 (%d+) (%d+) (%d+) (%d+) ([^\n]*)\n()')
+end
 local function clean(acked, batches, field)
   call('UNLINK', acked)
   call('HDEL', batches, field)

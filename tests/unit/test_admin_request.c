@@ -51,6 +51,22 @@ static void an_id_is_taken(void **state)
     admin_request_clear(&r);
 }
 
+static void all_fields_are_taken(void **state)
+{
+    (void)state;
+    struct admin_request r;
+    struct err e = {0};
+    assert_int_equal(parse("{\"command\":\"dead-retry\",\"queue\":\"\\u00e9 x\",\"all\":true,"
+                           "\"limit\":1000000}",
+                           &r, &e),
+                     0);
+    assert_int_equal(r.command, ADMIN_DEAD_RETRY);
+    assert_string_equal(r.queue, "\xc3\xa9 x");
+    assert_int_equal(r.limit, 1000000);
+    assert_true(r.all);
+    admin_request_clear(&r);
+}
+
 static void what_is_no_object_is_refused(void **state)
 {
     (void)state;
@@ -115,6 +131,15 @@ static void fields_are_checked(void **state)
     refused("{\"command\":\"cancel\",\"id\":5}", "\"id\" is no text");
     refused("{\"command\":\"cancel\",\"id\":\"a*\"}", "id 'a*' is no job's id, allowed are");
     refused("{\"command\":\"cancel\",\"id\":\"a b\"}", "id 'a b' is no job's id");
+    refused("{\"command\":\"dead-list\"}", "dead-list needs \"queue\"");
+    refused("{\"command\":\"dead-list\",\"queue\":\"q\",\"limit\":0}", "from 1 to 1000000");
+    refused("{\"command\":\"dead-list\",\"queue\":\"q\",\"limit\":1000001}", "from 1 to 1000000");
+    refused("{\"command\":\"dead-list\",\"queue\":\"q\",\"limit\":1.5}", "from 1 to 1000000");
+    refused("{\"command\":\"dead-drop\",\"queue\":\"q\"}", "needs either \"id\" or \"all\"");
+    refused("{\"command\":\"dead-drop\",\"queue\":\"q\",\"all\":false}", "needs either");
+    refused("{\"command\":\"dead-drop\",\"queue\":\"q\",\"all\":1}", "is no boolean");
+    refused("{\"command\":\"dead-drop\",\"queue\":\"q\",\"all\":true,\"id\":\"a\"}",
+            "needs either");
 }
 
 static void an_id_has_at_most_95_bytes(void **state)
@@ -136,6 +161,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_command_without_fields_is_understood),
         cmocka_unit_test(an_id_is_taken),
+        cmocka_unit_test(all_fields_are_taken),
         cmocka_unit_test(what_is_no_object_is_refused),
         cmocka_unit_test(a_request_that_is_too_long_is_refused),
         cmocka_unit_test(deep_nesting_is_refused),

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "common/base64.h"
+#include "daemon/ctl_payload.h"
 #include "daemon/ctl_print.h"
 #include "daemon/ctl_table.h"
 
@@ -196,6 +198,57 @@ static void the_queues_stand_within_the_status(void **state)
     json_decref(json);
 }
 
+static void every_payload_comes_back_from_its_pieces(void **state)
+{
+    (void)state;
+    char bytes[256];
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)i;
+    for (size_t len = 0; len <= 256; len++) {
+        struct payload p = {0};
+        char *first = base64_encode(bytes, len / 2),
+             *second = base64_encode(bytes + len / 2, len - len / 2);
+        assert_int_equal(payload_add(&p, first), 0);
+        assert_int_equal(payload_add(&p, second), 0);
+        assert_int_equal(p.len, len);
+        assert_memory_equal(p.bytes, bytes, len);
+        free(first);
+        free(second);
+        payload_clear(&p);
+    }
+}
+
+static void what_is_no_base64_is_refused(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a", "abc", "ab-d", "=abc", "a===", "ab=d", "ab==abcd"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct payload p = {0};
+        if (payload_add(&p, texts[i]) == 0)
+            fail_msg("'%s' is taken", texts[i]);
+        payload_clear(&p);
+    }
+}
+
+static void a_payload_is_text_where_it_can_be(void **state)
+{
+    (void)state;
+    struct payload p = {0};
+    json_t *o = json_object();
+    payload_to_json(&p, o);
+    assert_string_equal(json_string_value(json_object_get(o, "payload")), "");
+    assert_int_equal(payload_add(&p, "AMOp"), 0); /* NUL, e acute */
+    payload_to_json(&p, o);
+    assert_int_equal(json_string_length(json_object_get(o, "payload")), 3);
+    json_object_clear(o);
+    assert_int_equal(payload_add(&p, "/w=="), 0);
+    payload_to_json(&p, o);
+    assert_string_equal(json_string_value(json_object_get(o, "payload_base64")), "AMOp/w==");
+    assert_null(json_object_get(o, "payload"));
+    payload_clear(&p);
+    json_decref(o);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, page_open, page_close)
 
 int main(void)
@@ -211,6 +264,9 @@ int main(void)
         TEST(an_answer_that_is_broken_off_is_still_a_document),
         TEST(what_redis_did_not_tell_is_a_question_mark),
         TEST(the_queues_stand_within_the_status),
+        TEST(every_payload_comes_back_from_its_pieces),
+        TEST(what_is_no_base64_is_refused),
+        TEST(a_payload_is_text_where_it_can_be),
     };
     return cmocka_run_group_tests_name("ctl", tests, NULL, NULL);
 }
