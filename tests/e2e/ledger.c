@@ -75,13 +75,27 @@ static const char *next_line(const char **text, const char *verb, size_t *ret_le
     return NULL;
 }
 
+static void count_lines(struct count *c, struct daemon *d, const char *verb, const char *prefix)
+{
+    const char *text = daemon_out(d, NULL), *payload;
+    size_t len;
+    while ((payload = next_line(&text, verb, &len)))
+        count_one(c, payload, len, prefix);
+}
+
 struct tally printed(struct scene *s, const char *verb, const char *prefix, unsigned n)
 {
     struct count c = count_new(n);
-    const char *text = daemon_out(s->daemon, NULL), *payload;
-    size_t len;
-    while ((payload = next_line(&text, verb, &len)))
-        count_one(&c, payload, len, prefix);
+    count_lines(&c, s->daemon, verb, prefix);
+    free(c.of);
+    return c.t;
+}
+
+struct tally printed_by_both(struct scene *s, const char *verb, const char *prefix, unsigned n)
+{
+    struct count c = count_new(n);
+    count_lines(&c, s->daemon, verb, prefix);
+    count_lines(&c, s->second, verb, prefix);
     free(c.of);
     return c.t;
 }
