@@ -27,6 +27,25 @@ static void the_owner_key_deleted(void **state)
     deleted_again_and_again(*state, Q "owner:e2e");
 }
 
+/* Nothing is claimed: the beat alone finds out. What runs goes on under the same epoch. */
+static void the_owner_key_deleted_while_all_slots_are_taken(void **state)
+{
+    struct scene *s = *state;
+    char owner[160];
+    scene_start(s, "concurrency = 5; lease = 1.0; " ONE("sleep", ""));
+    push_numbers(s, "queue", "600.", 0, 5);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 5).distinct == 5);
+    (void)snprintf(owner, sizeof owner, "%s", ask_text(s, "GET " Q "owner:e2e"));
+    owner[strcspn(owner, ".") + 2] = 0; /* <version> <epoch> */
+    assert_int_equal(ask_int(s, "DEL " Q "owner:e2e " Q "owners"), 2);
+    scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "owner:e2e " Q "owners") == 2);
+    assert_int_equal(strncmp(ask_text(s, "GET " Q "owner:e2e"), owner, strlen(owner)), 0);
+    assert_int_equal(daemon_logged(s->daemon, "event=epoch-lost"), 0);
+    assert_int_equal(claimed(s, "queue"), 5);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 5);
+}
+
 static void the_beats_deleted(void **state)
 {
     deleted_again_and_again(*state, Q "owners");
@@ -208,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(the_owner_key_deleted),
+        SCENE(the_owner_key_deleted_while_all_slots_are_taken),
         SCENE(the_beats_deleted),
         SCENE(the_entries_deleted),
         SCENE(all_but_the_jobs_deleted),
