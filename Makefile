@@ -53,6 +53,9 @@ OBJ     := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
 LIB     := $(BUILD)/librpopd.a
 TESTLIB := $(BUILD)/libtest.a
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c tests/asyncio/test_*.c)))
+ifneq ($(CORO),) # the tests of what uses coroutines: the rest sees no difference
+UNIT    := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -l 'combine.h\|executor_jobs.h\|sockets.h\|worker/' tests/unit/test_*.c)))
+endif
 BENCH   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/bench_*.c)))
 C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/*.[ch] tests/*/*.[ch]))
 SHELL_TESTS := $(sort $(wildcard tests/e2e/test_*.sh))
@@ -137,22 +140,22 @@ SANITIZER_OPTIONS := ASAN_OPTIONS=abort_on_error=1:detect_stack_use_after_return
 asan: ## unit, conformance and e2e tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(call GATES,$(SANITIZER_OPTIONS) SAN=address$(comma)undefined,unit $(CONFORMANCE) e2e)
 
-tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 coroutines)
-	$(call GATES,$(SANITIZER_OPTIONS) CC=clang SAN=thread,unit $(CONFORMANCE) e2e)
+tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 coroutines); clang builds all
+	$(call GATES,$(SANITIZER_OPTIONS) CC=clang SAN=thread,all programs unit $(CONFORMANCE) e2e)
 
 # Reads of what was never written and writes past an end; leaks are the address sanitizer's (a forked child that ends by
 # _exit leaks on purpose). Left out are a million answers against the clock, and pidfd_open, which valgrind does not know:
 # of the child processes' tests all.
 # Traces are not compared here.
-MEMCHECK := valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
+MEMCHECK := env MEMCHECK=1 valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
 MEMCHECKED_SCENARIOS := cancel|coro|future|gather|lock|queue|run|task|threadsafe
 
 valgrind: $(UNIT) $(BUILD)/conformance ## unit tests and a part of the scenarios under valgrind's memcheck
 	@$(RUN_TESTS) -x '$(MEMCHECK)' -m 10 valgrind $(filter-out %/test_redis_link %/test_process %/test_process_pool %/test_process_pool_broken %/test_process_pool_end,$(UNIT))
-	@bad=; for s in $$($(BUILD)/conformance --list | grep -E '^($(MEMCHECKED_SCENARIOS))-'); do \
-	  $(MEMCHECK) $(BUILD)/conformance $$s >/dev/null 2>$(BUILD)/memcheck; \
-	  if [ $$? = 99 ]; then cat $(BUILD)/memcheck; bad="$$bad $$s"; else echo "ok memcheck $$s"; fi; done; \
-	[ -z "$$bad" ] || { echo "valgrind: failed:$$bad"; exit 1; }
+	@mkdir -p $(BUILD)/memchecked
+	@$(BUILD)/conformance --list | grep -E '^($(MEMCHECKED_SCENARIOS))-' | xargs -P $(TEST_JOBS) -n 1 sh -c \
+	  '$(MEMCHECK) $(BUILD)/conformance $$1 >/dev/null 2>$(BUILD)/memchecked/$$1; [ $$? != 99 ] && echo "ok memcheck $$1" || \
+	   { echo "not ok memcheck $$1"; cat $(BUILD)/memchecked/$$1; exit 1; }' memcheck
 
 bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, memory
 	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
