@@ -18,11 +18,11 @@
 #include <hiredis/hiredis.h>
 
 #define ARGS_MAX 64
-#define START_MS 20000
+#define START_MS 30000
 
 struct redis_server {
     char dir[80], socket[96], url[112], tcp_url[64], port_text[16], password[64];
-    int port;
+    int port, port_fd; /* bound, never listening */
     pid_t pid;
     char *args[ARGS_MAX];
     int nargs;
@@ -43,17 +43,20 @@ static void pause_ms(long ms)
     (void)nanosleep(&t, NULL);
 }
 
-static int free_port(void)
+/* A port that stays this server's while it is down, too: the kernel gives it to nobody else, and
+ * Redis, which sets SO_REUSEADDR as this does, may bind it beside a socket that does not listen. */
+static int hold_port(struct redis_server *s)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = -1;
-    if (fd >= 0 && !bind(fd, (struct sockaddr *)&a, n) &&
-        !getsockname(fd, (struct sockaddr *)&a, &n))
-        port = ntohs(a.sin_port);
-    if (fd >= 0)
-        (void)close(fd);
-    return port;
+    int on = 1;
+    s->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (s->port_fd < 0 || setsockopt(s->port_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(s->port_fd, (struct sockaddr *)&a, n) < 0 ||
+        getsockname(s->port_fd, (struct sockaddr *)&a, &n) < 0)
+        return -errno;
+    s->port = ntohs(a.sin_port);
+    return 0;
 }
 
 static int add(struct redis_server *s, const char *arg)
@@ -168,7 +171,9 @@ static int prepare(struct redis_server *s, bool tcp, const char *const *args)
                    tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     if (!mkdtemp(s->dir))
         return -errno;
-    s->port = tcp ? free_port() : 0;
+    int r = tcp ? hold_port(s) : 0;
+    if (r)
+        return r;
     (void)snprintf(s->port_text, sizeof s->port_text, "%d", s->port);
     (void)snprintf(s->socket, sizeof s->socket, "%s/redis.sock", s->dir);
     (void)snprintf(s->url, sizeof s->url, "unix://%s", s->socket);
@@ -179,18 +184,13 @@ static int prepare(struct redis_server *s, bool tcp, const char *const *args)
 
 struct redis_server *redis_server_start(bool tcp, const char *const *args)
 {
-    for (int tries = 0; tries < 5;
-         tries++) { /* a port that was free a moment ago may be taken by now */
-        struct redis_server *s = calloc(1, sizeof *s);
-        if (!s)
-            return NULL;
-        if (!prepare(s, tcp, args) && !spawn(s) && !await_answer(s))
-            return s;
-        (void)redis_server_stop(s);
-        if (!tcp)
-            break;
-    }
-    return NULL;
+    struct redis_server *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->port_fd = -1;
+    if (!prepare(s, tcp, args) && !spawn(s) && !await_answer(s))
+        return s;
+    return redis_server_stop(s);
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
@@ -204,6 +204,8 @@ struct redis_server *redis_server_stop(struct redis_server *s)
     if (!s)
         return NULL;
     redis_server_kill(s);
+    if (s->port_fd >= 0)
+        (void)close(s->port_fd);
     if (strstr(s->dir, "/rpopd-test."))
         (void)nftw(s->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     for (int i = 0; i < s->nargs; i++)
