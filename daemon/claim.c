@@ -95,7 +95,7 @@ int claim_open(struct queue *q)
     struct master *m = q->master;
     ev_timer_init(&q->claim.again, on_again, 0, 0);
     q->claim.again.data = q;
-    q->claim.depth = BURST_JOBS; /* not known yet: the first claim asks */
+    q->claim.depth = m->many ? 0 : BURST_JOBS; /* not known yet: the first claim asks */
     q->claim.link = m->many ? m->claims->shared[m->nqueues % SHARED_LINKS]
                             : redis_link_new(m->redis, q->conf->name, &link_events, m);
     if (!q->claim.link ||
@@ -421,6 +421,20 @@ void claim_kick(struct queue *q)
         return;
     q->claim.wanting = true;
     c->wanting[c->n++] = q;
+}
+
+bool claim_is_busy(const struct queue *q)
+{
+    return q->claim.batch || q->claim.depth > 0;
+}
+
+/* While a claim is out its answer is the newer one. */
+void claim_seen(struct queue *q, int64_t jobs)
+{
+    if (claim_is_busy(q) || jobs <= 0)
+        return;
+    q->claim.depth = jobs;
+    claim_kick(q);
 }
 
 /* What it still brings lies in passage, or in a batch where the claim behind it came through. */

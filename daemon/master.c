@@ -16,6 +16,7 @@
 #include "daemon/probe.h"
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
+#include "daemon/tracking.h"
 
 #define RECORD_HEAD 65536 /* room for the head of a record in front of the largest payload */
 #define BEAT_GAP_MS 100   /* no more than ten beats a second, whoever asks */
@@ -146,6 +147,8 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
     for (size_t i = 0; i < m->nqueues; i++)
         due_kick(m->queues[i]);
     claim_turn(m);
+    if (m->tracking)
+        tracking_turn(m->tracking);
 }
 
 /* ---- links ---- */
@@ -250,6 +253,8 @@ static int RUNS_ON(on_master) open_queues(struct master *m, struct err *e)
         if (!(m->queues[m->nqueues] = queue_new(m, &m->conf->queues[m->nqueues])))
             return err_set(e, -ENOMEM, "no memory for queue '%s'",
                            m->conf->queues[m->nqueues].name);
+    if (m->many && !(m->tracking = tracking_new(m)))
+        return err_set(e, -ENOMEM, "no memory for %zu queues", m->nqueues);
     return 0;
 }
 
@@ -316,6 +321,7 @@ struct master *master_free(struct master *m)
     for (size_t i = 0; i < m->nqueues; i++)
         claim_close(m->queues[i]);
     m->claims = claims_free(m->claims);
+    m->tracking = tracking_free(m->tracking);
     m->control = redis_link_free(m->control);
     m->work = redis_link_free(m->work);
     m->redis = redis_free(m->redis);

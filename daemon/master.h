@@ -38,6 +38,7 @@ struct master {
     size_t nqueues, next_queue; /* the queue that reads first in the next turn */
     bool many;                  /* more than MANY_QUEUES: no pops, few links */
     struct claims *claims;
+    struct tracking *tracking; /* NULL unless many */
     struct worker **workers;
     uint32_t *load; /* jobs at each worker */
     size_t nworkers;

@@ -1,10 +1,11 @@
 /* The user's pause, rpopd:{Q}:paused. Present, in whatever type: nothing is claimed, taken over or
  * started; what runs ends. A claim or a take meets it; from then on it is asked for until it is
- * gone. Its value is the reason, for people. */
+ * gone (of many queues tracking.c tells). Its value is the reason, for people. */
 #include "daemon/queue.h"
 
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/tracking.h"
 
 #define LOOK_MS 500
 
@@ -53,11 +54,14 @@ static void RUNS_ON(on_master)
 {
     (void)link;
     struct queue *q = data;
+    if (!q->pause.on)
+        return;
     if (r && r->type == REDIS_NIL)
         return resume(q);
     if (r && (r->type != REDIS_ERROR || redis_is_error(r, "WRONGTYPE")))
         tell(q, r);
-    look_in(q, LOOK_MS);
+    if (!q->master->many || !q->pause.told)
+        look_in(q, LOOK_MS);
 }
 
 static void RUNS_ON(on_master) ask(struct queue *q)
@@ -73,7 +77,11 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     thread_assert(&on_master);
-    ask(w->data);
+    struct queue *q = w->data;
+    if (!q->pause.told || !q->master->many)
+        ask(q);
+    else
+        tracking_stale(q, TRACKED_PAUSED); /* its time is over */
 }
 
 void pause_begin(struct queue *q)
@@ -84,4 +92,14 @@ void pause_begin(struct queue *q)
     q->pause.told = false;
     giveback_all(q);
     ask(q);
+}
+
+void pause_seen(struct queue *q, int64_t ttl_ms)
+{
+    if (ttl_ms >= 0)
+        look_in(q, ttl_ms + 1);
+    if (ttl_ms >= -1)
+        return pause_begin(q);
+    if (q->pause.on)
+        resume(q);
 }

@@ -9,7 +9,6 @@
 /* The plain commands, on a key that never exists; the answer's error names the one that is refused.
  */
 static const char *const plain[][6] = {
-    {"BLMOVE", "KEY", "KEY", "RIGHT", "LEFT", "0.001"},
     {"EVAL", "return 1", "1", "KEY"},
     {"HSCAN", "KEY", "0"},
     {"LRANGE", "KEY", "0", "0"},
@@ -17,6 +16,11 @@ static const char *const plain[][6] = {
     {"LLEN", "KEY"},
     {"GET", "KEY"},
 };
+
+/* Asked at the first queue alone: an idle Redis ends it only after up to 100 ms. Of many queues
+ * none is popped by blocking: their keys are tracked. */
+static const char *const pop[6] = {"BLMOVE", "KEY", "KEY", "RIGHT", "LEFT", "0.001"};
+static const char *const tracked[6] = {"PTTL", "KEY"};
 
 static bool is_refusal(const struct redis_reply *r)
 {
@@ -57,18 +61,26 @@ static void on_scripts(struct redis_link *link, const struct redis_reply *r, voi
     owner_kick(q); /* only now: who is refused leaves nothing in Redis */
 }
 
+static void RUNS_ON(on_master) try_plain(struct queue *q, const char *const words[6])
+{
+    struct redis_command *c = q->master->command;
+    redis_begin(c, words[0]);
+    for (size_t n = 1; n < 6 && words[n]; n++)
+        redis_arg_text(c, strcmp(words[n], "KEY") == 0 ? q->key.none : words[n]);
+    (void)redis_send(q->master->control, c, 0, on_plain, q);
+}
+
 void probe_rights(struct queue *q)
 {
     struct redis_link *control = q->master->control;
     if (q->probed)
         return;
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        struct redis_command *c = q->master->command;
-        redis_begin(c, plain[i][0]);
-        for (size_t n = 1; n < 6 && plain[i][n]; n++)
-            redis_arg_text(c, strcmp(plain[i][n], "KEY") == 0 ? q->key.none : plain[i][n]);
-        (void)redis_send(control, c, 0, on_plain, q);
-    }
+    if (q->master->many)
+        try_plain(q, tracked);
+    else if (q == q->master->queues[0])
+        try_plain(q, pop);
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        try_plain(q, plain[i]);
     struct redis_command *c = queue_script(q, "probe", 11);
     const char *const keys[] = {q->key.queue,  q->key.owner,  q->key.owners,  q->key.fenced,
                                 q->key.paused, q->key.popped, q->key.batches, q->key.stats,

@@ -9,6 +9,7 @@
  *   feed.c      reads what was found or taken
  *   claim.c     burst and pop: new jobs, never more than free slots (share.h: whose turn it is)
  *   pause.c     the user's pause
+ *   tracking.c  of many queues: which has something to claim, which is paused
  *   dispatch.c  jobs to workers and back
  *   outcome.c   what became of a job: done, another try, dead
  *   settle.c    ... told to Redis until Redis has confirmed it
@@ -66,6 +67,11 @@ struct claim {
     bool putting;
     bool wanting; /* in the master's list of those that may claim */
     struct share share;
+};
+
+struct tracked_queue { /* of many: what tracking.c reads, by enum tracked */
+    unsigned stale, reading;
+    bool listed;
 };
 
 struct pause {
@@ -137,6 +143,7 @@ struct queue {
     struct owner owner;
     struct claim claim;
     struct pause pause;
+    struct tracked_queue tracked;
     struct settle settle;
     struct giveback giveback;
     struct recover recover;
@@ -250,6 +257,10 @@ bool claim_well_formed(const struct redis_reply *r);
 /* Takes b, to which n elements were moved: its jobs begin, or go back where they are not wanted. */
 void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
     RUNS_ON(on_master);
+/* Many queues: its claims have not come to the end of what lies in the list. */
+bool claim_is_busy(const struct queue *q);
+/* Many queues: so many jobs lie in the list. */
+void claim_seen(struct queue *q, int64_t jobs) RUNS_ON(on_master);
 /* What the queues of a master have in common. Gives; NULL on no memory. */
 struct claims *claims_new(struct master *m, size_t queues) RUNS_ON(on_master);
 struct claims *claims_free(struct claims *c) RUNS_ON(on_master); /* takes; NULL is fine */
@@ -260,6 +271,8 @@ void pause_init(struct queue *q);
 void pause_deinit(struct queue *q);
 /* The key was seen: what has not begun goes back, and its end is watched for. */
 void pause_begin(struct queue *q) RUNS_ON(on_master);
+/* Many queues: the key's PTTL. */
+void pause_seen(struct queue *q, int64_t ttl_ms) RUNS_ON(on_master);
 
 /* ---- due.c ---- */
 

@@ -117,6 +117,11 @@ uint64_t redis_link_cuts(const struct redis_link *l); /* grows by one at each cu
  * at once. */
 void redis_link_reset(struct redis_link *l) RUNS_ON(on_master);
 
+/* Over l the server may also speak unasked, once SUBSCRIBE was sent: fn gets each `message` that
+ * arrives, an array of three, with the link's data. Anything else must answer a command, on this
+ * link as on every other. */
+void redis_link_listen(struct redis_link *l, redis_fn fn) RUNS_ON(on_master);
+
 /* Commands: built in place, then sent --------------------------------------------------------- */
 
 struct redis_script { /* a file of daemon/lua/, built in */

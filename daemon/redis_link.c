@@ -442,6 +442,11 @@ struct redis_link *redis_link_free(struct redis_link *l)
     return NULL;
 }
 
+void redis_link_listen(struct redis_link *l, redis_fn fn)
+{
+    l->listen = fn;
+}
+
 bool redis_link_up(const struct redis_link *l)
 {
     return l->state == LINK_UP;

@@ -48,6 +48,7 @@ struct redis_link {
     char *name;
     const struct redis_events *events;
     void *data;
+    redis_fn listen; /* for messages; NULL: there may be none */
     enum link_state state;
     bool was_up, lost, dirty, freed;
     int busy;            /* callbacks on the stack: the link outlives them */

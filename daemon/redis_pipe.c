@@ -295,6 +295,22 @@ static void answer(struct redis_link *l, const struct redis_reply *r)
         fn(l, r, data);
 }
 
+static bool is_message(const struct redis_link *l, const struct redis_reply *r)
+{
+    return l->listen && r->type == REDIS_ARRAY && r->n == 3 && redis_is(&r->item[0], "message");
+}
+
+static void hear(struct redis_link *l, const struct redis_reply *r)
+{
+    l->received = 0;
+    l->listen(l, r, l->data);
+}
+
+static bool nothing_asked(const struct redis_link *l)
+{
+    return !l->head || l->head == l->unsent;
+}
+
 static void cut_unasked(struct redis_link *l, const char *in, size_t len)
 {
     struct err why;
@@ -315,7 +331,7 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
     struct err why;
     while (len) {
         size_t used;
-        if (!l->head || l->head == l->unsent) {
+        if (!l->listen && nothing_asked(l)) {
             cut_unasked(l, in, len);
             return false;
         }
@@ -323,12 +339,19 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
             redis_link_fail(l, &why, false);
             return false;
         }
+        if (r && nothing_asked(l) && !is_message(l, r)) {
+            cut_unasked(l, in, len);
+            return false;
+        }
         in += used;
         len -= used;
         l->received += used;
         if (!r)
             break;
-        answer(l, r);
+        if (is_message(l, r))
+            hear(l, r);
+        else
+            answer(l, r);
         if (l->generation != generation)
             return false;
     }

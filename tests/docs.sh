@@ -49,6 +49,7 @@ done
     echo EVAL
     grep -ohE "call\('[A-Z]+'" daemon/lua/*.lua | cut -d"'" -f2
     grep -ohE 'redis_begin\([a-z]+, "[A-Z]+"' daemon/*.c | cut -d'"' -f2
+    grep -ohE '\{"[A-Z]+", "' daemon/probe.c | cut -d'"' -f2 # what is tried because a table names it elsewhere
     sed -n 's/.*redis_begin_script.*/EVALSHA/p' daemon/*.c
 } | tr '[:upper:]' '[:lower:]' | grep -vx auth | sort -u >"$tmp/used"
 sed -n '/ACL SETUSER/,/^```/p' README.md | grep -o '+[a-z]*' | cut -c2- | sort -u >"$tmp/granted"

@@ -1,6 +1,8 @@
 /* Several queues in one daemon: who gets the slots. */
 #include "tests/e2e/scene.h"
 
+#include <sys/stat.h>
+
 /* Lines `Waiting <prefix>...` of each prefix among the first `max` such lines of all. */
 static unsigned among_the_first(struct scene *s, unsigned max, const char *const *prefixes,
                                 unsigned *ret_counts, unsigned n)
@@ -133,6 +135,234 @@ static void one_of_a_wrong_type_costs_the_others_nothing(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* More than 64: their keys are tracked. */
+#define SOME 80
+
+/* `queue` and q1, q2, ...: n of them. Gives; free(). */
+static char *many(unsigned n, const char *more)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    (void)fprintf(f, "%s\nqueues = (" QUEUE("queue", "sleep", ""), more);
+    for (unsigned i = 1; i < n; i++)
+        (void)fprintf(f, ",\n{ name = \"q%u\"; handler: { type = \"sleep\"; }; }", i);
+    (void)fputs(");\n", f);
+    assert_int_equal(fclose(f), 0);
+    return text;
+}
+
+static long long owned(struct scene *s)
+{
+    return ask_int(s, "EVAL %s 0", "return #redis.call('KEYS', 'rpopd:*:owner:e2e')");
+}
+
+/* A line of CLIENT LIST each. */
+static unsigned links(struct scene *s)
+{
+    const char *list = ask_text(s, "CLIENT LIST");
+    unsigned n = 0;
+    while (list && (list = strstr(list, "name=rpopd:")))
+        list++, n++;
+    return n;
+}
+
+static void start_many(struct scene *s, unsigned n, const char *more)
+{
+    char *text = many(n, more);
+    scene_start(s, text);
+    free(text);
+    scene_await(s, LIMIT_MS, owned(s) == n);
+}
+
+/* One job into each; the numbers tell them apart. */
+static void push_each(struct scene *s, unsigned n, unsigned first)
+{
+    static const char script[] = "redis.call('LPUSH', 'queue', '0.00' .. ARGV[2]) "
+                                 "for i = 1, ARGV[1] - 1 do "
+                                 "  redis.call('LPUSH', 'q' .. i, '0.00' .. ARGV[2] + i) "
+                                 "end return 1";
+    assert_int_equal(ask_int(s, "EVAL %s 0 %u %u", script, n, first), 1);
+}
+
+static void each_is_done(struct scene *s, unsigned jobs)
+{
+    scene_await(s, LIMIT_MS, printed(s, "Done", "", 0).total == jobs);
+}
+
+static void a_thousand_queues_take_few_links_and_run_what_comes(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = 1000 / SLOWNESS;
+    char line[48];
+    start_many(s, n, "");
+    assert_in_range(links(s), 3, 10);
+    push_each(s, n, 100000);
+    each_is_done(s, n);
+    for (unsigned i = 1; i < 50; i++) { /* one by one, so that none is found by the others' noise */
+        (void)snprintf(line, sizeof line, "q%u", i * 13 % (n - 1) + 1);
+        push(s, line, "0.0001");
+        each_is_done(s, n + i);
+    }
+    scene_await(s, LIMIT_MS, ask_int(s, "DBSIZE") > 0 && claimed(s, "q1") == 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* A second job would wait for the sweep, of which there are two a minute, if the first had not been
+ * heard of: hundreds in a row prove that they are. */
+static void every_push_is_heard_of(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    int64_t start = clock_now_ms();
+    for (unsigned i = 1; i <= 300; i++) {
+        push(s, i % 2 ? "q7" : "q8", "0.0001");
+        each_is_done(s, i);
+    }
+    print_message("# 300 jobs one after the other: %lld ms\n", (long long)(clock_now_ms() - start));
+    assert_int_equal(daemon_logged(s->daemon, "not-tracking"), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void limits_hold_among_many(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "concurrency = 7;");
+    push_numbers(s, "q1", "600.", 0, 50);
+    push_numbers(s, "q2", "600.", 50, 50);
+    scene_await(s, LIMIT_MS, claimed(s, "q1") + claimed(s, "q2") == 7);
+    scene_hold(s, 500, claimed(s, "q1") + claimed(s, "q2") == 7);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN q1") + ask_int(s, "LLEN q2"), 100);
+}
+
+static void a_pause_of_one_of_many_begins_and_ends(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    assert_int_equal(ask_int(s, "SET rpopd:{q5}:paused closed"), 1);
+    scene_await(s, LIMIT_MS,
+                daemon_logged(s->daemon, "reason='closed'") == 1 ||
+                    daemon_logged(s->daemon, "reason=closed") == 1);
+    push(s, "q5", "0.01");
+    push(s, "q6", "0.02");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.02") == 1);
+    scene_hold(s, 1500, ask_int(s, "LLEN q5") == 1);
+    assert_int_equal(ask_int(s, "DEL rpopd:{q5}:paused"), 1);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    assert_int_equal(ask_int(s, "SET rpopd:{q5}:paused again PX 1500"), 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "again") == 1);
+    push(s, "q5", "0.03");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.03") == 1);
+    assert_int_equal(daemon_logged(s->daemon, "queue-resumed"), 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* The id of the hearer's connection; 0: there is none. */
+static long long hearer(struct scene *s)
+{
+    const char *list = ask_text(s, "CLIENT LIST");
+    for (const char *line = list; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        const char *name = strstr(line, "name=rpopd:e2e:hearer "), *end = strchr(line, '\n');
+        if (name && end && name < end)
+            return atoll(line + strlen("id="));
+    }
+    return 0;
+}
+
+static void a_hearer_that_is_killed_comes_back(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    push_each(s, SOME, 1000);
+    each_is_done(s, SOME);
+    for (unsigned i = 1; i <= 5; i++) {
+        long long old = hearer(s);
+        assert_int_equal(ask_int(s, "CLIENT KILL ID %lld", old), 1);
+        push_each(s, SOME, 1000 * (i + 1)); /* while nobody hears */
+        each_is_done(s, SOME * (i + 1));
+        scene_await(s, LIMIT_MS, hearer(s) > old);
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+static void a_flush_is_survived(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(ask_int(s, "FLUSHALL"), 1);
+        push_each(s, SOME, 1000 * (i + 1));
+        each_is_done(s, SOME * (i + 1));
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void a_server_that_went_away_is_tracked_again(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    redis_server_kill(s->redis);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "redis-lost") == 1);
+    assert_int_equal(redis_server_restart(s->redis, true), 0);
+    scene_await(s, LIMIT_MS, owned(s) == SOME);
+    for (unsigned i = 0; i < 3; i++) {
+        push_each(s, SOME, 1000 * (i + 1));
+        each_is_done(s, SOME * (i + 1));
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* Asked for jobs once a second, and said once. With the right it goes on as it should. */
+static void who_may_not_track_is_slower_and_told(void **state)
+{
+    struct scene *s = *state;
+    assert_int_equal(ask_int(s, "ACL SETUSER rpopd on >secret ~* resetchannels +@all -subscribe"),
+                     1);
+    char path[128], more[192];
+    (void)snprintf(path, sizeof path, "%s/password", s->folder);
+    (void)snprintf(more, sizeof more, "username = \"rpopd\"; password_file = \"%s\";", path);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    assert_true(fputs("secret", f) >= 0);
+    assert_int_equal(fchmod(fileno(f), 0600), 0);
+    assert_int_equal(fclose(f), 0);
+    s->redis_more = more;
+    start_many(s, SOME, "");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "not-tracking") == 1);
+    for (unsigned i = 0; i < 2; i++) {
+        push_each(s, SOME, 1000 * (i + 1));
+        each_is_done(s, SOME * (i + 1));
+    }
+    assert_int_equal(ask_int(s, "ACL SETUSER rpopd allchannels +subscribe"), 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=tracking ") == 1);
+    push_each(s, SOME, 9000);
+    each_is_done(s, SOME * 3);
+    assert_int_equal(daemon_logged(s->daemon, "not-tracking"), 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void a_wrong_type_among_many_is_said_and_cured(void **state)
+{
+    struct scene *s = *state;
+    assert_int_equal(ask_int(s, "SADD q3 x"), 1);
+    start_many(s, SOME, "");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue='q3'") == 1);
+    push(s, "q4", "0.01");
+    each_is_done(s, 1);
+    assert_int_equal(ask_int(s, "DEL q3"), 1);
+    push(s, "q3", "0.02");
+    each_is_done(s, 2);
+    assert_int_equal(daemon_logged(s->daemon, "level=warn"), 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +372,15 @@ int main(void)
         SCENE(a_higher_priority_is_served_first),
         SCENE(a_lower_priority_gets_the_slots_that_no_higher_one_wants),
         SCENE(one_of_a_wrong_type_costs_the_others_nothing),
+        SCENE(a_thousand_queues_take_few_links_and_run_what_comes),
+        SCENE(every_push_is_heard_of),
+        SCENE(limits_hold_among_many),
+        SCENE(a_pause_of_one_of_many_begins_and_ends),
+        SCENE(a_hearer_that_is_killed_comes_back),
+        SCENE(a_flush_is_survived),
+        SCENE(a_server_that_went_away_is_tracked_again),
+        SCENE(who_may_not_track_is_slower_and_told),
+        SCENE(a_wrong_type_among_many_is_said_and_cured),
     };
     return scene_run(tests);
 }

@@ -236,6 +236,73 @@ static void an_answer_before_its_command_is_a_cut(void **state)
     assert_non_null(strstr(s->door.why.text, "nothing was asked for: '+OK'"));
 }
 
+struct heard {
+    int count;
+    char last[64];
+};
+
+static struct heard heard; /* the link's data is the door */
+
+static void on_heard(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link, (void)data;
+    const struct redis_reply *keys = &r->item[2];
+    (void)snprintf(heard.last, sizeof heard.last, "%s",
+                   keys->type == REDIS_ARRAY && keys->n ? keys->item[0].str : "nothing");
+    heard.count++;
+}
+
+#define MESSAGE(keys) "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n" keys
+
+static void listen_to(struct scene *s, const char *says)
+{
+    heard = (struct heard){0};
+    redis_link_listen(s->door.link, on_heard);
+    say(s, says, strlen(says));
+    s->peer.piece = 3; /* whatever the pieces are */
+    UNTIL(s, door.ups, 1);
+    DOOR_SEND(&s->door, &s->a, "PING");
+}
+
+static void messages_are_heard_before_between_and_behind_answers(void **state)
+{
+    struct scene *s = *state;
+    listen_to(s, MESSAGE("*1\r\n$2\r\nk1\r\n")
+                     MESSAGE("$-1\r\n") "*2\r\n$4\r\npong\r\n$0\r\n\r\n" MESSAGE("*-1\r\n")
+                         MESSAGE("*1\r\n$2\r\nk2\r\n"));
+    assert_true(door_until(&s->door, &heard.count, 4));
+    assert_string_equal(heard.last, "k2");
+    assert_int_equal(s->a.count, 1);
+    assert_string_equal(s->a.last, "array 2");
+    assert_int_equal(s->door.downs, 0);
+}
+
+static void what_is_no_message_is_a_cut_for_a_listener_too(void **state)
+{
+    static const char *const said[] = {"+OK\r\n", "*3\r\n$8\r\npmessage\r\n$1\r\nc\r\n*0\r\n",
+                                       "*2\r\n$7\r\nmessage\r\n$1\r\nc\r\n"};
+    struct scene *s = *state;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        char says[128];
+        (void)snprintf(says, sizeof says, "+PONG\r\n%s", said[i]);
+        listen_to(s, says);
+        UNTIL(s, door.downs, (int)i + 1);
+        assert_non_null(strstr(s->door.why.text, "nothing was asked for: '"));
+        assert_int_equal(heard.count, 0);
+        assert_int_equal(s->a.nulls, 0);
+        UNTIL(s, door.ups, (int)i + 2);
+    }
+}
+
+static void a_message_without_a_listener_is_a_cut(void **state)
+{
+    struct scene *s = *state;
+    say(s, "+PONG\r\n" MESSAGE("*0\r\n"), strlen("+PONG\r\n" MESSAGE("*0\r\n")));
+    UNTIL(s, door.ups, 1);
+    DOOR_SEND(&s->door, &s->a, "PING");
+    UNTIL(s, door.downs, 1);
+}
+
 static void count_down(struct redis_link *link, const struct err *why, void *data)
 {
     (void)link, (void)why;
@@ -282,6 +349,9 @@ int main(void)
         WITH(greeting_alone_does_not_reset_the_backoff),
         WITH(an_answer_resets_the_backoff),
         WITH(an_answer_before_its_command_is_a_cut),
+        WITH(messages_are_heard_before_between_and_behind_answers),
+        WITH(what_is_no_message_is_a_cut_for_a_listener_too),
+        WITH(a_message_without_a_listener_is_a_cut),
         WITH(trouble_is_over_when_every_link_is_back),
     };
     return cmocka_run_group_tests_name("redis peer", tests, NULL, NULL);
