@@ -7,8 +7,11 @@ $(BUILD)/conformance: $(CONFORMANCE_OBJ) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(FLAGS) -o $@ $(CONFORMANCE_OBJ) $(LIB) $(LDFLAGS) $(LIBS)
 
-conformance: $(BUILD)/conformance ## the order of events against the traces of CPython's asyncio
-	@python3 tests/asyncio/check.py --jobs $(CONFORMANCE_JOBS) --runner $(BUILD)/conformance $$($(BUILD)/conformance --list)
+# REPEAT=20: so many passes in a row; BUSY=1: while another process computes; UNDER="valgrind -q": with that in front.
+REPEAT ?= 1
+conformance: $(BUILD)/conformance ## the order of events against the traces of CPython's asyncio (REPEAT=n, BUSY=1)
+	@python3 tests/asyncio/check.py --jobs $(CONFORMANCE_JOBS) --repeat $(REPEAT) $(if $(BUSY),--busy) \
+	  --runner '$(strip $(UNDER) $(BUILD)/conformance)' $$($(BUILD)/conformance --list)
 
 # A tutorial's examples as a program. On a busy machine one that fails is tried again with longer sleeps.
 DOCUMENTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/asyncio/doc_[0-9][0-9][0-9].c)))
