@@ -176,6 +176,11 @@ static int silent(struct loop *l, const struct loop_report *r, void *arg, struct
     return 0;
 }
 
+static void silence(void *l)
+{
+    loop_set_exception_handler(l, silent, NULL);
+}
+
 static void broken(struct cfuture *f, void *arg)
 {
     (void)f, (void)arg;
@@ -188,7 +193,7 @@ static void threadsafe_done_callback(void)
     struct seen s = {.other = &o};
     must(sem_init(&s.event, 0, 0));
     start(&o);
-    loop_set_exception_handler(o.loop, silent, NULL);
+    must(loop_call_soon_threadsafe(o.loop, silence, o.loop));
     struct cfuture *f = submit(&o, nap_and_return, BOX("v"));
     must(cfuture_add_done_callback(f, broken, NULL));
     must(cfuture_add_done_callback(f, first, &s));
