@@ -81,5 +81,6 @@ void admin_cancel(struct admin_call *c) RUNS_ON(on_master);    /* admin_jobs.c *
 void admin_dead_list(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
 void admin_dead_show(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
 void admin_dead_take(struct admin_call *c) RUNS_ON(on_master); /* admin_dead.c */
+void admin_fsck(struct admin_call *c) RUNS_ON(on_master);      /* admin_fsck.c */
 
 #endif

@@ -20,7 +20,7 @@ static const struct {
     [ADMIN_STATUS] = {admin_status},       [ADMIN_JOBS] = {admin_jobs},
     [ADMIN_CANCEL] = {admin_cancel},       [ADMIN_DEAD_LIST] = {admin_dead_list},
     [ADMIN_DEAD_SHOW] = {admin_dead_show}, [ADMIN_DEAD_RETRY] = {admin_dead_take},
-    [ADMIN_DEAD_DROP] = {admin_dead_take},
+    [ADMIN_DEAD_DROP] = {admin_dead_take}, [ADMIN_FSCK] = {admin_fsck},
 };
 
 json_t *admin_text(const char *bytes, size_t len)

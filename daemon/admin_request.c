@@ -22,6 +22,7 @@ static const struct {
     [ADMIN_DEAD_SHOW] = {"dead-show", QUEUE | ID, QUEUE | ID},
     [ADMIN_DEAD_RETRY] = {"dead-retry", QUEUE, QUEUE | ID | ALL | LIMIT},
     [ADMIN_DEAD_DROP] = {"dead-drop", QUEUE, QUEUE | ID | ALL | LIMIT},
+    [ADMIN_FSCK] = {"fsck", 0, REPAIR},
 };
 
 #define SHOWN 96 /* bytes of a value in a sentence */

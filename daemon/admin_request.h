@@ -23,6 +23,7 @@ enum admin_command {
     ADMIN_DEAD_SHOW,
     ADMIN_DEAD_RETRY,
     ADMIN_DEAD_DROP,
+    ADMIN_FSCK,
     ADMIN_COMMANDS
 };
 

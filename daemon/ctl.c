@@ -56,6 +56,12 @@ static const struct command commands[] = {
      WORD_QUEUE | OPT_ID | OPT_ALL | OPT_LIMIT,
      ADMIN_DEAD_DROP,
      PRINT_DEAD_TAKE},
+    {{"fsck", NULL},
+     "[--repair]",
+     "is every job in one place, and every key somebody's",
+     OPT_REPAIR,
+     ADMIN_FSCK,
+     PRINT_FSCK},
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
@@ -246,6 +252,8 @@ static int ask(struct ctl_link *link, const struct command *c, const struct args
     struct print *p = print_new(c->print, a->json, stdout);
     int r = ctl_link_ask(link, request, print_item, p, &last, e);
     print_end(p, last);
+    if (r == 0 && json_integer_value(json_object_get(last, "found")))
+        r = EXIT_NO;
     json_decref(last);
     return r;
 }

@@ -31,6 +31,7 @@ static const struct {
     [PRINT_DEAD_LIST] = {"ID|DIED|>TRIES|>BYTES|REASON", NULL, false},
     [PRINT_DEAD_SHOW] = {NULL, NULL, true},
     [PRINT_DEAD_TAKE] = {NULL, NULL, true},
+    [PRINT_FSCK] = {NULL, "findings", true},
 };
 
 /* ---- small things ---- */
@@ -254,6 +255,29 @@ static void show_item(struct print *p, const json_t *item)
         (void)fputs("rpopctl: a piece of the payload is no base64\n", stderr);
 }
 
+/* ---- fsck ---- */
+
+static void print_finding(const json_t *o, FILE *out)
+{
+    bool repaired = json_is_true(json_object_get(o, "repaired"));
+    show_line(out, text_of(o, "kind"), text_of(o, "what"));
+    show_line(out, "  key", text_of(o, "key"));
+    if (*text_of(o, "detail"))
+        show_line(out, "  detail", text_of(o, "detail"));
+    show_line(out, repaired ? "  done" : "  repair", text_of(o, "repair"));
+}
+
+static void print_found(const json_t *last, FILE *out)
+{
+    if (number_of(last, "found"))
+        (void)fprintf(out, "%lld found, %lld repaired; ", number_of(last, "found"),
+                      number_of(last, "repaired"));
+    else
+        (void)fputs("clean: ", out);
+    (void)fprintf(out, "%lld keys of %lld queues\n", number_of(last, "keys"),
+                  number_of(last, "of_queues"));
+}
+
 /* ---- text ---- */
 
 static void text_item(struct print *p, const json_t *item)
@@ -265,6 +289,8 @@ static void text_item(struct print *p, const json_t *item)
         return jobs_row(p->table, item);
     case PRINT_DEAD_LIST:
         return dead_row(p->table, item);
+    case PRINT_FSCK:
+        return print_finding(item, p->out);
     default:
         return;
     }
@@ -283,6 +309,8 @@ static void text_last(struct print *p, const json_t *last)
         return show_letter(p->letter, &p->payload, p->out);
     case PRINT_DEAD_TAKE:
         return print_taken(last, p->out);
+    case PRINT_FSCK:
+        return print_found(last, p->out);
     default:
         return;
     }

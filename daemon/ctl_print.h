@@ -16,6 +16,7 @@ enum print_kind {
     PRINT_DEAD_LIST, /* an array */
     PRINT_DEAD_SHOW, /* an object: the first item, and the payload of which pieces follow */
     PRINT_DEAD_TAKE, /* an object */
+    PRINT_FSCK,      /* an object, its items under "findings" */
 };
 
 /* Gives. */
