@@ -112,7 +112,7 @@ run: $(BUILD)/rpopd ## the same daemon and Redis for your own redis-cli, until C
 
 # Runs gates one after the other, each in a make of its own; all of them run, the failed ones are named at the end.
 # $1: make settings, $2: gates
-GATES = @failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
+GATES = +@failed=; for gate in $2; do $(MAKE) --no-print-directory $1 $$gate || failed="$$failed $$gate"; done; \
         [ -z "$$failed" ] || { echo "$@: failed:$$failed"; exit 1; }; echo "$@: all passed:$(if $1, ($1)) $2"
 RUN_TESTS = RPOPD=$(abspath $(BUILD)/rpopd) RPOPCTL=$(abspath $(BUILD)/rpopctl) \
             bash tests/run.sh -j $(TEST_JOBS) -a test_quiet -t $(TEST_LIMIT)
@@ -121,7 +121,7 @@ CONFORMANCE := $(filter conformance documents,$(CHECKS))
 check: ## unit, conformance and end-to-end tests, then layers and docs
 	$(call GATES,,unit $(CHECKS) e2e layers docs)
 
-programs: $(UNIT) $(E2E) $(BENCH) # whatever a test or a measurement runs
+programs: $(UNIT) $(E2E) $(BENCH) $(BUILD)/conformance $(DOCUMENTS) # whatever a test or a measurement runs
 
 unit: $(UNIT) ## unit tests: a cmocka program a module
 	@$(RUN_TESTS) unit $(UNIT)

@@ -187,6 +187,15 @@ static void what_is_done_in_the_midst_of_a_batch_does_not_go_back(void **state)
     assert_all_back_in_order(s, 13);
 }
 
+/* On a machine held up the second may be over before all have gone back: then none is lost, and the
+ * next start finds the rest. */
+static bool was_held_up(struct scene *s, unsigned jobs)
+{
+    assert_int_equal(held(s, "queue", "600.", jobs).distinct, jobs);
+    assert_int_equal(held(s, "queue", "600.", jobs).total, jobs);
+    return daemon_logged(s->daemon, "left-behind") > 0;
+}
+
 static void given_back_by(struct scene *s, int first, int second)
 {
     start_with_long_jobs(s, "concurrency = 10; " ONE("sleep", ""), 25, 10);
@@ -198,6 +207,8 @@ static void given_back_by(struct scene *s, int first, int second)
     int64_t start = clock_now_ms();
     scene_stop(s, second, 0, LIMIT_MS);
     assert_in_range(clock_now_ms() - start, 0, WITHIN(1000));
+    if (was_held_up(s, 25))
+        return;
     assert_int_equal(stat_of(s, "queue", "given_back"), 10);
     assert_all_back_in_order(s, 25);
 }
@@ -236,15 +247,12 @@ static void quit_of_ten_thousand_running_jobs_takes_no_longer(void **state)
     int64_t start = clock_now_ms();
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_in_range(clock_now_ms() - start, 0, WITHIN(1000));
-    static unsigned order[MANY];
-    unsigned n = listed_order(s, "queue", "600.", order, MANY);
-    for (unsigned i = 0; i < n; i++) /* the newest go back first */
-        assert_int_equal(order[i], MANY - n + i);
-    assert_int_equal(held(s, "queue", "600.", MANY).distinct, MANY);
-    assert_int_equal(held(s, "queue", "600.", MANY).total, MANY);
-    if (daemon_logged(s->daemon, "left-behind")) /* its second is over on a machine held up */
+    if (was_held_up(s, MANY))
         return;
-    assert_int_equal(n, MANY);
+    static unsigned order[MANY];
+    assert_int_equal(listed_order(s, "queue", "600.", order, MANY), MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(order[i], i);
     assert_int_equal(ask_int(s, "DEL queue"), 1);
     assert_string_equal(left_over(s), "");
 }
