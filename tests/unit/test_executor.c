@@ -267,13 +267,14 @@ static int errors_main(void *arg, void **ret_result, struct err *e)
     (void)end_of(run_in_executor(x, fail_at_once, BOX(3)), NULL, &seen[0]);
     (void)end_of(run_in_executor(x, fail_with_code, BOX(ERROR_ZERO_DIVISION)), NULL, &seen[1]);
     (void)to_thread(fail_with_code, BOX(-EIO), NULL, &seen[2]);
+    seen[3].code = end_of(run_in_executor(x, fail_with_code, BOX(5)), NULL, NULL);
     close_pool(x);
     return 0;
 }
 
 static void errors_cross_with_their_code_and_sentence(void **state)
 {
-    struct err seen[3];
+    struct err seen[4];
     (void)state;
     assert_int_equal(run(errors_main, seen, NULL, NULL), 0);
     assert_int_equal(seen[0].code, -EINVAL);
@@ -282,6 +283,7 @@ static void errors_cross_with_their_code_and_sentence(void **state)
     assert_string_equal(seen[1].text, "division by zero");
     assert_int_equal(seen[2].code, -EIO);
     assert_string_equal(seen[2].text, "Input/output error");
+    assert_int_equal(seen[3].code, 0); /* as a coroutine's */
 }
 
 static const struct context_var who = {"who", BOX(-1)};

@@ -16,6 +16,9 @@ static int shut_main(void *n, void **ret_result, struct err *e)
     note(n, loop_set_default_executor(loop_running(), x));
     note(n, loop_shutdown_default_executor(loop_running(), e));
     close_pool(x);
+    struct loop *other = loop_new(0);
+    note(n, loop_shutdown_default_executor(other, e));
+    other = loop_free(other);
     return 0;
 }
 
@@ -27,7 +30,7 @@ static void after_the_shutdown_nothing_is_taken(void **state)
     struct err e;
     (void)state;
     EXPECT(shut_main, ERROR_RUNTIME, 0, 0, ERROR_EXECUTOR_SHUTDOWN, ERROR_EXECUTOR_SHUTDOWN,
-           ERROR_EXECUTOR_SHUTDOWN, 0);
+           ERROR_EXECUTOR_SHUTDOWN, 0, ERROR_OTHER_LOOP);
     executor_shutdown(x, false, false);
     assert_int_equal(executor_submit(x, &w, &e), ERROR_RUNTIME);
     assert_string_equal(e.text, "cannot schedule new futures after shutdown");

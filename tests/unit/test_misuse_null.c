@@ -14,6 +14,7 @@
 #include "worker/runtime/group.h"
 #include "worker/runtime/io.h"
 #include "worker/runtime/process.h"
+#include "worker/runtime/process_pool.h"
 #include "worker/runtime/run.h"
 #include "worker/runtime/semaphore.h"
 #include "worker/runtime/shield.h"
@@ -172,6 +173,16 @@ static struct { /* what is there beside the NULL */
     CASE(process_take_pipe, "p", process_take_pipe(NULL, 0))                             \
     CASE(process_signal, "p", process_signal(NULL, 0))                                   \
     CASE(process_wait, "p", process_wait(NULL, -1, (void *)&x.out, NULL))                \
+    CASE(executor_ref, "x", executor_ref(NULL))                                          \
+    CASE(executor_shutdown, "x", (executor_shutdown(NULL, false, false), 0))             \
+    CASE(loop_run_in_executor, "fn", run_in_executor(NULL, NULL, NULL))                  \
+    CASE(to_thread, "fn", to_thread(NULL, NULL, NULL, NULL))                             \
+    CASE(loop_set_default_executor, "the loop", loop_set_default_executor(NULL, NULL))   \
+    CASE(loop_set_default_executor, "x", loop_set_default_executor(x.loop, NULL))        \
+    CASE(loop_shutdown_default_executor, "the", loop_shutdown_default_executor(0, 0))    \
+    CASE(run_in_process, "name", run_in_process(NULL, NULL, NULL, 0, NULL))              \
+    CASE(run_in_process, "arg", run_in_process(NULL, "", NULL, 1, NULL))                 \
+    CASE(process_pool_child, "functions", (process_pool_child(0, NULL, NULL), 0))        \
     CASE(run, "fn", run(NULL, NULL, NULL, NULL))                                         \
     CASE(run_teardown, "l", run_teardown(NULL, NULL))                                    \
     CASE(semaphore_init, "s", (semaphore_init(NULL, 1), 0))                              \

@@ -9,6 +9,7 @@
 #include "worker/runtime/as_completed.h"
 #include "worker/runtime/cfuture.h"
 #include "worker/runtime/event.h"
+#include "worker/runtime/executor.h"
 #include "worker/runtime/gather.h"
 #include "worker/runtime/group.h"
 #include "worker/runtime/io.h"
@@ -142,6 +143,9 @@ static struct { /* made on the loop's thread, in the child */
     CASE(process_signal, process_signal(x.process, SIGTERM))                               \
     CASE(process_wait, process_wait(x.process, -1, &x.status, NULL))                       \
     CASE(process_free, process_free(x.process))                                            \
+    CASE(run_in_executor, loop_run_in_executor(x.loop, NULL, body, NULL))                  \
+    CASE(loop_set_default_executor, loop_set_default_executor(x.loop, NULL))               \
+    CASE(loop_shutdown_default_executor, loop_shutdown_default_executor(x.loop, NULL))     \
     CASE(future_done, (event_set(&x.event), 0))
 
 #define NAME(function, call) #function ": called from another thread than the loop's",
@@ -278,12 +282,38 @@ static void a_loop_that_waits_for_itself_ends_the_process(void **state)
     check_end(wait_on_own_loop, NULL, "fatal: cfuture_result: called on the loop's own thread");
 }
 
+static int shut_own(void *own, void **ret_result, struct err *e)
+{
+    (void)ret_result, (void)e;
+    executor_shutdown(own, true, false);
+    return 0;
+}
+
+static int shut_own_main(void *arg, void **ret_result, struct err *e)
+{
+    struct executor *own = executor_new(1);
+    (void)arg;
+    return future_await(run_in_executor(own, shut_own, own), ret_result, e);
+}
+
+static void run_shut_own(void *arg)
+{
+    (void)run(shut_own_main, arg, NULL, NULL);
+}
+
+static void an_executor_that_waits_for_itself_ends_the_process(void **state)
+{
+    (void)state;
+    check_end(run_shut_own, NULL, "fatal: executor_shutdown: a thread of the executor would wait");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call_on_another_thread_ends_the_process),
         cmocka_unit_test(a_thread_without_a_loop_is_told),
         cmocka_unit_test(a_loop_that_waits_for_itself_ends_the_process),
+        cmocka_unit_test(an_executor_that_waits_for_itself_ends_the_process),
     };
     return cmocka_run_group_tests_name("misuse: threads", tests, NULL, NULL);
 }

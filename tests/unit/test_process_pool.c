@@ -14,6 +14,12 @@ CHILD_FUNCTION(fail_bare)
     return ERROR_ZERO_DIVISION;
 }
 
+CHILD_FUNCTION(positive)
+{
+    (void)arg, (void)len, (void)ret_result, (void)ret_len, (void)e;
+    return 5;
+}
+
 CHILD_FUNCTION(too_much)
 {
     (void)arg, (void)len, (void)ret_result, (void)e;
@@ -37,8 +43,9 @@ CHILD_FUNCTION(read_stdin)
 }
 
 static const struct process_function functions[] = {
-    COMMON_FUNCTIONS,      {"fail-bare", fail_bare},          {"too-much", too_much},
-    {"stdin", read_stdin}, {"descriptors", list_descriptors}, {NULL, NULL},
+    COMMON_FUNCTIONS,       {"fail-bare", fail_bare}, {"positive", positive},
+    {"too-much", too_much}, {"stdin", read_stdin},    {"descriptors", list_descriptors},
+    {NULL, NULL},
 };
 
 static int refused_before_main; /* what a pool said before process_pool_child was called */
@@ -106,13 +113,14 @@ static int errors_main(void *arg, void **ret_result, struct err *e)
     (void)end_of(call(x, "fail-bare"), NULL, &seen[1]);
     (void)end_of(call(x, "too-much"), NULL, &seen[2]);
     seen[3].code = (int)number_of(call(x, "bump"));
+    seen[4].code = end_of(call(x, "positive"), NULL, NULL);
     close_pool(x);
     return 0;
 }
 
 static void errors_cross_with_their_code_and_sentence(void **state)
 {
-    struct err seen[4];
+    struct err seen[5];
     (void)state;
     assert_int_equal(run(errors_main, seen, NULL, NULL), 0);
     assert_int_equal(seen[0].code, -EINVAL);
@@ -122,6 +130,7 @@ static void errors_cross_with_their_code_and_sentence(void **state)
     assert_int_equal(seen[2].code, -EMSGSIZE);
     assert_non_null(strstr(seen[2].text, "1073741825"));
     assert_int_equal(seen[3].code, 1); /* the pool is whole */
+    assert_int_equal(seen[4].code, 0); /* as a coroutine's */
 }
 
 static int refusals_main(void *arg, void **ret_result, struct err *e)

@@ -25,6 +25,8 @@ struct executor {
     void *own;
 };
 
+static _Thread_local const struct executor *executor_of_thread; /* whose thread this is */
+
 static unsigned default_threads(void)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -65,6 +67,7 @@ bool executor_has_kind(const struct executor *x)
 
 struct executor *executor_ref(struct executor *x)
 {
+    GIVEN(x);
     (void)pthread_mutex_lock(&x->lock);
     x->refs++;
     (void)pthread_mutex_unlock(&x->lock);
@@ -111,6 +114,9 @@ static struct executor_work *take_row(struct executor *x)
 
 void executor_shutdown(struct executor *x, bool wait, bool cancel)
 {
+    GIVEN(x);
+    if (wait && x == executor_of_thread)
+        error_fatal("executor_shutdown: a thread of the executor would wait for itself");
     (void)pthread_mutex_lock(&x->lock);
     x->shut = true;
     struct executor_work *w = cancel ? take_row(x) : NULL, *next;
@@ -154,6 +160,7 @@ static void *pool_main(void *arg)
 {
     struct executor *x = arg;
     thread_enter(&on_pool);
+    executor_of_thread = x;
     (void)pthread_mutex_lock(&x->lock);
     for (struct executor_work *w; (w = next_work(x)) || (w = next_at_end(x));) {
         (void)pthread_mutex_unlock(&x->lock);

@@ -42,7 +42,8 @@ int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e);
  * no pool of threads), ERROR_EXECUTOR_SHUTDOWN (after loop_shutdown_default_executor). */
 int loop_set_default_executor(struct loop *l, struct executor *x);
 /* Awaits until the default executor has run what it was given and its threads have ended.
- * -ECANCELED: blocks the loop until then. ERROR_CLOSED, ERROR_NO_TASK, -ENOMEM. */
+ * -ECANCELED: blocks the loop until then. ERROR_CLOSED, ERROR_NO_TASK, ERROR_OTHER_LOOP, -ENOMEM.
+ */
 int loop_shutdown_default_executor(struct loop *l, struct err *e);
 
 #endif

@@ -82,9 +82,10 @@ static bool call(const char *name, const void *arg, size_t len, struct process_a
     size_t result_len = 0;
     a->code = f ? f->fn(arg, len, &result, &result_len, &e)
                 : err_set(&e, -EINVAL, "no function '%s' is registered", name);
-    if (a->code == 0 && result_len > PROCESS_BYTES_MAX)
+    if (a->code >= 0 && result_len > PROCESS_BYTES_MAX)
         a->code = err_set(&e, -EMSGSIZE, "a result of %zu bytes is more than the limit of %zu",
                           result_len, PROCESS_BYTES_MAX);
+    a->code = a->code < 0 ? a->code : 0; /* as a coroutine's */
     bool sent = a->code == 0 ? send_answer(a, result, result_len) : send_error(a, &e);
     free(result);
     return sent;
@@ -114,6 +115,7 @@ static bool serve(void)
 
 void process_pool_child(int argc, char **argv, const struct process_function *functions)
 {
+    GIVEN(functions);
     table = functions;
     if (argc != 2 || strcmp(argv[1], PROCESS_CHILD_WORD) != 0)
         return;

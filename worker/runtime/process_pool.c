@@ -299,9 +299,9 @@ static struct request *request_new(struct process_pool *p, const char *name, con
                                        .name_len = (uint32_t)name_len,
                                        .number = atomic_fetch_add(&p->numbers, 1),
                                        .len = len};
-    memcpy(q->rest, name, name_len);
+    char *at = mempcpy(q->rest, name, name_len);
     if (len > 0)
-        memcpy(q->rest + name_len, arg, len);
+        memcpy(at, arg, len);
     return q;
 }
 
@@ -322,6 +322,9 @@ static int check_call(struct process_pool *p, const char *name, size_t len, stru
 struct future *run_in_process(struct executor *x, const char *name, const void *arg, size_t len,
                               struct err *e)
 {
+    GIVEN(name);
+    if (len > 0)
+        GIVEN(arg);
     struct process_pool *p = x ? executor_own(x, &processes) : NULL;
     int r = check_call(p, name, len, e);
     struct request *q = r == 0 ? request_new(p, name, arg, len) : NULL;

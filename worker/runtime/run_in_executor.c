@@ -115,13 +115,13 @@ static void complete(struct call *c, struct future *f)
 {
     if (c->cancelled) {
         (void)future_cancel(f);
-    } else if (c->code == 0) {
+    } else if (c->code < 0) {
+        (void)future_set_error(f, c->code, "%s",
+                               c->err.code ? c->err.text : error_sentence(c->code));
+    } else {
         (void)future_set_result(f, c->result);
         future_own_result(f, c->job.free_result);
         c->result = NULL;
-    } else {
-        (void)future_set_error(f, c->code, "%s",
-                               c->err.code ? c->err.text : error_sentence(c->code));
     }
 }
 
@@ -206,6 +206,8 @@ static struct desk *desk_of(struct loop *l)
 
 int loop_set_default_executor(struct loop *l, struct executor *x)
 {
+    loop_check_thread(l, __func__);
+    GIVEN(x);
     struct desk *d = loop_is_closed(l) ? NULL : desk_of(l);
     if (!d)
         return loop_is_closed(l) ? ERROR_CLOSED : -ENOMEM;
@@ -304,6 +306,8 @@ static struct future *call_submit(struct call *c, struct executor *x, struct err
 struct future *executor_call(struct loop *l, struct executor *x, const struct executor_job *job,
                              struct err *e)
 {
+    if (l)
+        loop_check_thread(l, "run_in_executor");
     int r = !l ? ERROR_NO_LOOP : loop_is_closed(l) ? ERROR_CLOSED : 0;
     struct desk *d = r == 0 ? desk_of(l) : NULL;
     if (r == 0)
@@ -319,6 +323,7 @@ struct future *executor_call(struct loop *l, struct executor *x, const struct ex
 struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg)
 {
     struct executor_job job = {.fn = fn, .arg = arg};
+    GIVEN(fn);
     return x && executor_has_kind(x) ? fail(ERROR_TYPE) : executor_call(l, x, &job, NULL);
 }
 
@@ -329,6 +334,7 @@ struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)
 
 int to_thread(executor_fn fn, void *arg, void **ret_result, struct err *e)
 {
+    GIVEN(fn);
     if (loop_running() && !task_current()) /* before fn has begun with what is the caller's */
         return error_set(e, ERROR_NO_TASK);
     struct executor_job job = {.fn = fn, .arg = arg, .context = context_copy()};
@@ -347,8 +353,11 @@ static int nothing(void *arg, void **ret_result, struct err *e)
 
 int loop_shutdown_default_executor(struct loop *l, struct err *e)
 {
+    loop_check_thread(l, __func__);
     if (loop_is_closed(l) || !task_current())
         return error_set(e, loop_is_closed(l) ? ERROR_CLOSED : ERROR_NO_TASK);
+    if (l != loop_running())
+        return error_set(e, ERROR_OTHER_LOOP);
     struct desk *d = desk_of(l);
     if (!d)
         return error_set(e, -ENOMEM);
