@@ -34,7 +34,9 @@ void due_init(struct queue *q)
 {
     ev_timer_init(&q->due.look, on_look, 0, 0);
     q->due.look.data = q;
-    look_in(q, LOOK_MS);
+    q->due.retries = q->due.delayed = !q->master->many; /* of many tracking.c tells */
+    if (!q->master->many)
+        look_in(q, LOOK_MS);
 }
 
 void due_deinit(struct queue *q)
@@ -66,10 +68,27 @@ void due_next(struct queue *q)
 /* All queues look in the same moment, so that idle ones wake the daemon once. */
 static void look_again(struct queue *q)
 {
-    if (q->due.looking || q->due.moving)
+    if (q->due.looking || q->due.moving || !(q->due.retries || q->due.delayed))
         return;
     int64_t ms = q->due.soon_ms ? q->due.soon_ms : LOOK_MS - clock_now_ms() % LOOK_MS;
     look_in(q, ms);
+}
+
+static void seen(struct queue *q, bool *what, bool some)
+{
+    *what = some;
+    if (some && !ev_is_active(&q->due.look))
+        look_in(q, MORE_MS);
+}
+
+void due_seen_retries(struct queue *q, bool some)
+{
+    seen(q, &q->due.retries, some);
+}
+
+void due_seen_delayed(struct queue *q, bool some)
+{
+    seen(q, &q->due.delayed, some);
 }
 
 static bool two_numbers(const struct redis_reply *r)
@@ -112,6 +131,23 @@ static void RUNS_ON(on_master)
     look_again(q);
 }
 
+static void RUNS_ON(on_master) look_for_retries(struct queue *q)
+{
+    struct redis_command *c = queue_script(q, "due", 1);
+    redis_arg_text(c, q->key.retry);
+    redis_arg_int(c, SOON_MS);
+    q->due.looking = redis_send(q->master->control, c, 0, on_due, q) == 0;
+}
+
+static void RUNS_ON(on_master) move_delayed(struct queue *q)
+{
+    struct redis_command *c = queue_script(q, "due_delayed", 2);
+    redis_arg_text(c, q->key.delayed);
+    redis_arg_text(c, q->key.queue);
+    redis_arg_int(c, SOON_MS);
+    q->due.moving = redis_send(q->master->control, c, 0, on_moved, q) == 0;
+}
+
 static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
@@ -122,15 +158,10 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
     if (master_quiet(q->master))
         return;
     if (owner_current(q) && !q->pause.on && !d->looking && !d->moving) {
-        struct redis_command *c = queue_script(q, "due", 1);
-        redis_arg_text(c, q->key.retry);
-        redis_arg_int(c, SOON_MS);
-        d->looking = redis_send(q->master->control, c, 0, on_due, q) == 0;
-        c = queue_script(q, "due_delayed", 2);
-        redis_arg_text(c, q->key.delayed);
-        redis_arg_text(c, q->key.queue);
-        redis_arg_int(c, SOON_MS);
-        d->moving = redis_send(q->master->control, c, 0, on_moved, q) == 0;
+        if (d->retries)
+            look_for_retries(q);
+        if (d->delayed)
+            move_delayed(q);
     }
     look_again(q);
 }

@@ -20,7 +20,7 @@ static const char *const plain[][6] = {
 /* Asked at the first queue alone: an idle Redis ends it only after up to 100 ms. Of many queues
  * none is popped by blocking: their keys are tracked. */
 static const char *const pop[6] = {"BLMOVE", "KEY", "KEY", "RIGHT", "LEFT", "0.001"};
-static const char *const tracked[6] = {"PTTL", "KEY"};
+static const char *const tracked[][6] = {{"PTTL", "KEY"}, {"ZCARD", "KEY"}};
 
 static bool is_refusal(const struct redis_reply *r)
 {
@@ -75,9 +75,9 @@ void probe_rights(struct queue *q)
     struct redis_link *control = q->master->control;
     if (q->probed)
         return;
-    if (q->master->many)
-        try_plain(q, tracked);
-    else if (q == q->master->queues[0])
+    for (size_t i = 0; q->master->many && i < sizeof tracked / sizeof *tracked; i++)
+        try_plain(q, tracked[i]);
+    if (!q->master->many && q == q->master->queues[0])
         try_plain(q, pop);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         try_plain(q, plain[i]);

@@ -109,11 +109,12 @@ struct recover {
 struct due {
     struct batch *batch; /* what is being claimed of the retries; NULL: nothing is out */
     uint32_t reserved;
-    bool waiting;         /* some were due when Redis was last asked */
-    bool turn;            /* the next slots are for them, before fresh jobs */
-    bool looking, moving; /* the two questions of a look are out */
-    int64_t soon_ms;      /* the next look, as the answers ask for it */
-    int64_t pause_ms;     /* backoff after an error; 0: none */
+    bool waiting;          /* some were due when Redis was last asked */
+    bool turn;             /* the next slots are for them, before fresh jobs */
+    bool looking, moving;  /* the two questions of a look are out */
+    bool retries, delayed; /* there may be some: worth a look */
+    int64_t soon_ms;       /* the next look, as the answers ask for it */
+    int64_t pause_ms;      /* backoff after an error; 0: none */
     int64_t not_before_ms;
     ev_timer look;
 };
@@ -284,6 +285,9 @@ void due_kick(struct queue *q) RUNS_ON(on_master);
 void due_next(struct queue *q);
 /* A record was written that is due then. */
 void due_within(struct queue *q, int64_t ms);
+/* Many queues: some retries, or delayed payloads, wait for their time; or none. */
+void due_seen_retries(struct queue *q, bool some);
+void due_seen_delayed(struct queue *q, bool some);
 
 /* ---- dispatch.c ---- */
 

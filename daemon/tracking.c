@@ -88,14 +88,15 @@ static void everything_is_stale(struct tracking *t)
 
 /* An answer came, or will not: true where it is one. */
 static bool RUNS_ON(on_master)
-    was_read(struct queue *q, enum tracked what, const struct redis_reply *r)
+    was_read(struct queue *q, enum tracked what, enum trouble_at at, const struct redis_reply *r)
 {
+    bool number = r && r->type == REDIS_INTEGER;
     q->tracked.reading &= ~(unsigned)what;
-    if (r && r->type == REDIS_INTEGER)
-        return true;
-    if (r)
-        trouble_is(&q->trouble, TROUBLE_POP, q->conf->name, r); /* it is tracked all the same */
-    return false;
+    if (number)
+        trouble_over(&q->trouble, at);
+    else if (r)
+        trouble_is(&q->trouble, at, q->conf->name, r); /* it is tracked all the same */
+    return number;
 }
 
 static void RUNS_ON(on_master)
@@ -103,10 +104,8 @@ static void RUNS_ON(on_master)
 {
     (void)link;
     struct queue *q = data;
-    if (!was_read(q, TRACKED_LIST, r))
-        return;
-    trouble_over(&q->trouble, TROUBLE_POP);
-    claim_seen(q, r->integer);
+    if (was_read(q, TRACKED_LIST, TROUBLE_POP, r))
+        claim_seen(q, r->integer);
 }
 
 static void RUNS_ON(on_master)
@@ -114,8 +113,26 @@ static void RUNS_ON(on_master)
 {
     (void)link;
     struct queue *q = data;
-    if (was_read(q, TRACKED_PAUSED, r))
+    if (was_read(q, TRACKED_PAUSED, TROUBLE_POP, r))
         pause_seen(q, r->integer);
+}
+
+static void RUNS_ON(on_master)
+    on_retries(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    if (was_read(q, TRACKED_RETRY, TROUBLE_DUE, r))
+        due_seen_retries(q, r->integer > 0);
+}
+
+static void RUNS_ON(on_master)
+    on_delayed(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    if (was_read(q, TRACKED_DELAYED, TROUBLE_DELAYED, r))
+        due_seen_delayed(q, r->integer > 0);
 }
 
 static const struct {
@@ -125,11 +142,22 @@ static const struct {
 } reads[] = {
     {TRACKED_LIST, "LLEN", on_length},
     {TRACKED_PAUSED, "PTTL", on_pause},
+    {TRACKED_RETRY, "ZCARD", on_retries},
+    {TRACKED_DELAYED, "ZCARD", on_delayed},
 };
 
 static const char *key_of(const struct queue *q, enum tracked what)
 {
-    return what == TRACKED_LIST ? q->key.queue : q->key.paused;
+    switch (what) {
+    case TRACKED_LIST:
+        return q->key.queue;
+    case TRACKED_RETRY:
+        return q->key.retry;
+    case TRACKED_DELAYED:
+        return q->key.delayed;
+    default:
+        return q->key.paused;
+    }
 }
 
 /* What is being read already is read again behind the answer. The list of a queue that claims is

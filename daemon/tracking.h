@@ -20,7 +20,9 @@ struct tracking;
 enum tracked {
     TRACKED_LIST = 1,
     TRACKED_PAUSED = 2,
-    TRACKED_ALL = 3,
+    TRACKED_RETRY = 4,
+    TRACKED_DELAYED = 8,
+    TRACKED_ALL = 15,
 };
 
 /* Gives; NULL on no memory. The master's queues are all there. */

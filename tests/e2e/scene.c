@@ -74,6 +74,20 @@ char *scene_conf(const struct scene *s, const char *more)
     return text;
 }
 
+char *scene_queues(unsigned n, const char *more)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *f = open_memstream(&text, &len);
+    assert_non_null(f);
+    (void)fprintf(f, "%s\nqueues = (" QUEUE("queue", "sleep", ""), more);
+    for (unsigned i = 1; i < n; i++)
+        (void)fprintf(f, ",\n{ name = \"q%u\"; handler: { type = \"sleep\"; }; }", i);
+    (void)fputs(");\n", f);
+    assert_int_equal(fclose(f), 0);
+    return text;
+}
+
 void scene_launch(struct scene *s, const char *more)
 {
     char *text = scene_conf(s, more);

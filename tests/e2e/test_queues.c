@@ -138,21 +138,6 @@ static void one_of_a_wrong_type_costs_the_others_nothing(void **state)
 /* More than 64: their keys are tracked. */
 #define SOME 80
 
-/* `queue` and q1, q2, ...: n of them. Gives; free(). */
-static char *many(unsigned n, const char *more)
-{
-    char *text = NULL;
-    size_t len;
-    FILE *f = open_memstream(&text, &len);
-    assert_non_null(f);
-    (void)fprintf(f, "%s\nqueues = (" QUEUE("queue", "sleep", ""), more);
-    for (unsigned i = 1; i < n; i++)
-        (void)fprintf(f, ",\n{ name = \"q%u\"; handler: { type = \"sleep\"; }; }", i);
-    (void)fputs(");\n", f);
-    assert_int_equal(fclose(f), 0);
-    return text;
-}
-
 static long long owned(struct scene *s)
 {
     return ask_int(s, "EVAL %s 0", "return #redis.call('KEYS', 'rpopd:*:owner:e2e')");
@@ -170,7 +155,7 @@ static unsigned links(struct scene *s)
 
 static void start_many(struct scene *s, unsigned n, const char *more)
 {
-    char *text = many(n, more);
+    char *text = scene_queues(n, more);
     scene_start(s, text);
     free(text);
     scene_await(s, LIMIT_MS, owned(s) == n);
@@ -238,6 +223,22 @@ static void limits_hold_among_many(void **state)
     assert_int_equal(ask_int(s, "LLEN q1") + ask_int(s, "LLEN q2"), 100);
 }
 
+static void what_is_delayed_among_many_comes_in_time(void **state)
+{
+    struct scene *s = *state;
+    start_many(s, SOME, "");
+    scene_hold(s, 1500, daemon_alive(s->daemon)); /* nothing looks for it any more */
+    assert_int_equal(ask_int(s, "ZADD rpopd:{q9}:delayed 1 0.01"), 1);
+    each_is_done(s, 1);
+    assert_int_equal(ask_int(s, "EVAL %s 0",
+                             "return redis.call('ZADD', 'rpopd:{q9}:delayed', "
+                             "redis.call('TIME')[1] + 2, '0.02')"),
+                     1);
+    each_is_done(s, 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 static void a_pause_of_one_of_many_begins_and_ends(void **state)
 {
     struct scene *s = *state;
@@ -291,15 +292,18 @@ static void a_hearer_that_is_killed_comes_back(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Redis forgets what was tracked, and says so. */
 static void a_flush_is_survived(void **state)
 {
     struct scene *s = *state;
     start_many(s, SOME, "");
+    int64_t start = clock_now_ms();
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(ask_int(s, "FLUSHALL"), 1);
         push_each(s, SOME, 1000 * (i + 1));
         each_is_done(s, SOME * (i + 1));
     }
+    scene_check(s, clock_now_ms() - start < 50000); /* of three sweeps the third is a minute away */
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
@@ -375,6 +379,7 @@ int main(void)
         SCENE(a_thousand_queues_take_few_links_and_run_what_comes),
         SCENE(every_push_is_heard_of),
         SCENE(limits_hold_among_many),
+        SCENE(what_is_delayed_among_many_comes_in_time),
         SCENE(a_pause_of_one_of_many_begins_and_ends),
         SCENE(a_hearer_that_is_killed_comes_back),
         SCENE(a_flush_is_survived),

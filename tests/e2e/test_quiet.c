@@ -29,6 +29,30 @@ static void four_workers_wake_no_more_often(void **state)
     an_idle_daemon_sleeps(*state, "workers = 4; " ONE("sleep", ""), 3000);
 }
 
+/* Beats and looks of all of them travel together; nothing else is asked. */
+static void a_thousand_queues_cost_next_to_nothing(void **state)
+{
+    struct scene *s = *state;
+    char *conf = scene_queues(1000, "");
+    scene_start(s, conf);
+    free(conf);
+    scene_await(s, LIMIT_MS,
+                ask_int(s, "EVAL %s 0", "return #redis.call('KEYS', 'rpopd:*:owner:*')") == 1000);
+    int64_t from = clock_now_ms() + 2000, end = from + 10000;
+    scene_await(s, 2 * LIMIT_MS, clock_now_ms() >= from);
+    struct daemon_usage before = daemon_usage(s->daemon);
+    scene_await(s, 2 * LIMIT_MS, clock_now_ms() >= end);
+    struct daemon_usage after = daemon_usage(s->daemon);
+    print_message("# %lld sleeps, %lld us of CPU in 10 s, %lld kB, %d descriptors\n",
+                  (long long)(after.switches - before.switches),
+                  (long long)(after.cpu_us - before.cpu_us), (long long)after.rss_kb, after.fds);
+    assert_in_range(after.cpu_us - before.cpu_us, 0,
+                    200000); /* a fiftieth; a three-hundredth is usual */
+    assert_in_range(after.fds, 0, 40);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 static void jobs_that_sleep_cost_nothing(void **state)
 {
     struct scene *s = *state;
@@ -87,8 +111,11 @@ static void memory_does_not_grow_with_jobs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(ten_seconds_of_nothing),         SCENE(four_workers_wake_no_more_often),
-        SCENE(jobs_that_sleep_cost_nothing),   SCENE(descriptors_do_not_grow_with_reconnects),
+        SCENE(ten_seconds_of_nothing),
+        SCENE(four_workers_wake_no_more_often),
+        SCENE(a_thousand_queues_cost_next_to_nothing),
+        SCENE(jobs_that_sleep_cost_nothing),
+        SCENE(descriptors_do_not_grow_with_reconnects),
         SCENE(memory_does_not_grow_with_jobs),
     };
     return scene_run(tests);
