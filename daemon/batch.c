@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/queue.h"
 
 struct epoch *epoch_new(const char *run, unsigned counter)
@@ -41,6 +42,7 @@ struct batch *batch_new(struct queue *q, const char *kind, uint64_t number)
     b->queue = q;
     b->epoch = epoch_ref(q->epoch);
     b->number = number;
+    b->born_ms = clock_now_ms();
     b->records = *kind != '\0';
     (void)snprintf(b->name, sizeof b->name, "%s%" PRIu64, kind, number);
     (void)strcpy(b->mark, "-");

@@ -52,6 +52,8 @@ struct batch {
     int64_t done_since_ms; /* when the oldest of them ended */
     struct job *failed;    /* ended otherwise, not on the way, by job->next */
     int64_t read_at_ms;    /* Redis refused to read it: not again before */
+    int64_t born_ms;       /* when memory first knew it */
+    uint32_t hollow;       /* settled when their payloads were last overwritten */
     bool records;          /* its elements are records: claimed from the retries */
     bool dirty;            /* in one of the queue's lists of what is to be settled */
     bool refused;          /* Redis refused its last settle */

@@ -14,6 +14,7 @@
  *   outcome.c   what became of a job: done, another try, dead
  *   settle.c    ... told to Redis until Redis has confirmed it
  *   due.c       retries and delayed jobs whose time has come
+ *   hollow.c    the payloads of settled jobs beside one that runs long
  *   giveback.c  claimed and not begun: back to the list
  *
  * The state of a room is written by that room alone; the others read it. */
@@ -320,6 +321,11 @@ void settle_forget(struct batch *b);
 /* Once a turn: sends what can be sent. */
 void settle_flush(struct queue *q) RUNS_ON(on_master);
 void settle_lost(struct queue *q, uint64_t jobs);
+
+/* ---- hollow.c ---- */
+
+/* Once a look's time: the payloads of settled jobs go, where others of their batch run long. */
+void hollow_look(struct queue *q) RUNS_ON(on_master);
 
 /* ---- giveback.c ---- */
 

@@ -322,6 +322,30 @@ static void delayed_of_another_type_does_not_hold_up_the_retries(void **state)
     rest(s);
 }
 
+/* Hollowing ----------------------------------------------------------------------------------- */
+
+static void a_job_that_runs_long_pins_no_payload_but_its_own(void **state)
+{
+    struct scene *s = *state;
+    static const char puts[] =
+        "redis.call('LPUSH', 'queue', '600') for i = 1, 40 do "
+        "redis.call('LPUSH', 'queue', '0.0' .. string.rep('0', 20000)) end return 1";
+    static const char size[] =
+        "local n = 0 for _, k in ipairs(redis.call('KEYS', 'rpopd:{queue}:inflight:*')) do "
+        "for _, p in ipairs(redis.call('LRANGE', k, 0, -1)) do n = n + #p end end return n";
+    assert_int_equal(ask_int(s, "EVAL %s 0", puts), 1);
+    scene_start(s, "concurrency = 100; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 40);
+    scene_await(s, LIMIT_MS, ask_int(s, "EVAL %s 0", size) == 3);
+    daemon_kill(s->daemon);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600") == 2);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(stat_of(s, "queue", "done"), 40);
+    assert_string_equal(ask_text(s, "LPOP queue"), "600");
+    assert_string_equal(left_over(s), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +364,7 @@ int main(void)
         SCENE(a_key_of_another_type_is_told_once_and_mended),
         SCENE(a_delayed_payload_runs_once_it_is_due),
         SCENE(delayed_of_another_type_does_not_hold_up_the_retries),
+        SCENE(a_job_that_runs_long_pins_no_payload_but_its_own),
     };
     return scene_run(tests);
 }

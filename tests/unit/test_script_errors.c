@@ -144,6 +144,7 @@ static const struct scenario {
      "0",
      {"LPUSH b a b c d", "SETBIT acked 30 0", "HSET batches f 1", "ZADD retry 1 z"},
      ""},
+    {"hollow", "b acked", "", "1", {"LPUSH b a b c", "SETBIT acked 1 1"}, "acked GETBIT LSET"},
     {"live", "owners owner", "i", "[e.1 5]", {"SET|owner|1 e.1 3 h", "ZADD owners 5 i"}, ""},
     {"look",
      "popped fenced owners",

@@ -311,6 +311,20 @@ static void records_are_given_back_to_the_retries_as_they_were(void **state)
          "return redis.call('ZCOUNT', 'retry', t - 1000, t + 1000)|0");
 }
 
+static void hollow_overwrites_what_is_settled_by_the_bit(void **state)
+{
+    struct scripts *s = *state;
+    have_a_batch(s);
+    DO(s, "SETBIT acked 3 1");
+    RUN(s, "hollow", "b acked", "", "2");
+    LEFT(s, "acked=<1,3> b=[ a2  a0] " ENTRY);
+    RUN(s, "hollow", "b acked", "", "2");
+    LEFT(s, "acked=<1,3> b=[ a2  a0] " ENTRY);
+    RUN(s, "give_back", GIVE, F "|0|queue", "0"); /* the indexes have not shifted */
+    LEFT(s, "q=[a2 a0] stats={given_back:2}");
+    RUN(s, "hollow", "b acked", "", "0");
+}
+
 static void entry_is_written_again_beside_its_list(void **state)
 {
     struct scripts *s = *state;
@@ -393,6 +407,7 @@ int main(void)
         TEST(give_back_moves_a_hundred_at_a_time),
         TEST(give_back_stops_behind_the_job_that_reaches_a_mebibyte),
         TEST(records_are_given_back_to_the_retries_as_they_were),
+        TEST(hollow_overwrites_what_is_settled_by_the_bit),
         TEST(entry_is_written_again_beside_its_list),
         TEST(sizes_tells_length_bits_and_entry),
         TEST(sizes_of_a_list_that_is_gone_cleans_up),
