@@ -20,100 +20,16 @@
 #include "common/conf.h"
 #include "common/mailbox.h"
 #include "tests/lib/oom.h"
+#include "tests/unit/desk.h"
 #include "worker/worker.h"
-
-#define FOREVER "1000000000"
 
 enum { SLEEP, NOTHING, QUEUES };
 
-static struct conf_queue queues[QUEUES] = {
+struct conf_queue queues[QUEUES] = {
     [SLEEP] = {.name = (char *)"slow", .handler = {.type = (char *)"sleep"}},
     [NOTHING] = {.name = (char *)"fast", .handler = {.type = (char *)"null"}},
 };
-static struct conf conf = {.queues = queues, .nqueues = QUEUES};
-
-struct desk { /* the master's side */
-    struct worker *worker;
-    struct mailbox results;
-    sem_t woken;
-    _Atomic int64_t start_until;
-    struct mail *mail; /* taken, not looked at */
-    int saved, sink;   /* standard output */
-};
-
-static void wake(void *arg)
-{
-    (void)sem_post(arg);
-}
-
-static int begin(void **state)
-{
-    char name[] = "/tmp/rpopd-worker.XXXXXX";
-    struct desk *d = calloc(1, sizeof *d);
-    *state = d;
-    if (!d || sem_init(&d->woken, 0, 0) < 0)
-        return -1;
-    mailbox_init(&d->results, wake, &d->woken);
-    atomic_init(&d->start_until, INT64_MAX);
-    d->saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    d->sink = mkostemp(name, O_CLOEXEC | O_APPEND);
-    if (d->saved < 0 || d->sink < 0 || unlink(name) < 0 || dup2(d->sink, STDOUT_FILENO) < 0)
-        return -1;
-    d->worker = worker_new(&conf, 3, &d->results, NULL);
-    return d->worker ? 0 : -1;
-}
-
-static int end(void **state)
-{
-    struct desk *d = *state;
-    d->worker = worker_free(d->worker);
-    (void)dup2(d->saved, STDOUT_FILENO);
-    (void)close(d->saved);
-    (void)close(d->sink);
-    (void)sem_destroy(&d->woken);
-    free(d);
-    return 0;
-}
-
-static struct job *a_job(struct desk *d, int queue, const char *payload)
-{
-    struct job *j = job_new(&queues[queue], payload, strlen(payload));
-    if (!j)
-        return NULL;
-    j->birth = "e.1-1";
-    j->start_until = &d->start_until;
-    return j;
-}
-
-static struct job *submit(struct desk *d, int queue, const char *payload)
-{
-    struct job *j = a_job(d, queue, payload);
-    assert_non_null(j);
-    assert_int_equal(worker_submit(d->worker, j), 0);
-    return j;
-}
-
-/* The next job that comes back; NULL after a minute without one. */
-static struct job *next_back(struct desk *d)
-{
-    struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 60;
-    while (!d->mail && !(d->mail = mailbox_take(&d->results)))
-        if (sem_timedwait(&d->woken, &until) < 0 && errno == ETIMEDOUT)
-            return NULL;
-    struct job *j = (struct job *)d->mail; /* its first member */
-    d->mail = d->mail->next;
-    return j;
-}
-
-static const char *printed(struct desk *d)
-{
-    static char text[4096];
-    ssize_t n = pread(d->sink, text, sizeof text - 1, 0);
-    text[n < 0 ? 0 : n] = '\0';
-    return text;
-}
+struct conf conf = {.queues = queues, .nqueues = QUEUES};
 
 /* Until the loop has gone round after this. */
 static void turn(struct desk *d)
@@ -124,6 +40,14 @@ static void turn(struct desk *d)
     while (worker_progress(d->worker) == before && clock_now_ms() < until)
         (void)sched_yield();
     assert_true(worker_progress(d->worker) > before);
+}
+
+static const char *printed(struct desk *d)
+{
+    static char text[4096];
+    ssize_t n = pread(d->sink, text, sizeof text - 1, 0);
+    text[n < 0 ? 0 : n] = '\0';
+    return text;
 }
 
 static void await_printed(struct desk *d, const char *text)
