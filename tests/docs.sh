@@ -57,5 +57,14 @@ sed -n '/ACL SETUSER/,/^```/p' README.md | grep -o '+[a-z]*' | cut -c2- | sort -
 diff "$tmp/used" "$tmp/granted" >"$tmp/commands" ||
     { wrong 'README.md: commands of ACL SETUSER, < is used but not granted, > is granted but not used:'; cat "$tmp/commands"; }
 
+# The page on the runtime: its first program compiles, and the calls it names for asyncio's are in the headers.
+runtime=worker/runtime
+sed -n '/^```c$/,/^```$/p' $runtime/README.md | sed '/^```/d' >"$tmp/first.c"
+"${CC:-cc}" -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -I. -fsyntax-only "$tmp/first.c" ||
+    wrong "$runtime/README.md: the first program does not compile"
+for call in $(grep '^|' $runtime/README.md | cut -d'|' -f3 | grep -oE '`[a-z_]+`' | tr -d '`' | sort -u); do
+    grep -qw -- "$call" $runtime/*.h || wrong "$runtime/README.md: no header has $call"
+done
+
 [ $bad != 0 ] || echo "docs: $# manual pages, ${#pages[@]} pages, $(wc -l <"$tmp/used") commands hold"
 exit $bad

@@ -1,7 +1,7 @@
 /* aqueue.h - a queue between tasks: first in first out, last in first out, or by priority.
- * Runs on: the loop's thread. Errors: negative codes. Ownership: items are the caller's pointers
- * and are handed on; what is left at aqueue_free is the caller's to have taken out before.
- * Source: CPython 3.11 asyncio.Queue, LifoQueue, PriorityQueue. */
+ * Runs on: the loop's thread. Awaits only where said. Errors: negative codes. Ownership: items are
+ * the caller's pointers and are handed on; what is left at aqueue_free is the caller's to have
+ * taken out before. Source: CPython 3.11 asyncio.Queue, LifoQueue, PriorityQueue. */
 #ifndef RUNTIME_AQUEUE_H
 #define RUNTIME_AQUEUE_H
 
@@ -17,7 +17,7 @@ struct aqueue *aqueue_new_lifo(size_t maxsize);
 /* The smallest is first; before(a, b): a comes out before b. Equal ones in any order. */
 struct aqueue *aqueue_new_priority(size_t maxsize, bool (*before)(const void *a, const void *b));
 struct aqueue *
-aqueue_free(struct aqueue *q); /* takes; nobody may wait; NULL is fine; returns NULL */
+aqueue_free(struct aqueue *q); /* takes; nobody may wait (fatal); NULL is fine; returns NULL */
 
 int aqueue_put(struct aqueue *q, void *item,
                struct err *e); /* awaits a free place; -ECANCELED, -ENOMEM */

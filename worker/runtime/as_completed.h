@@ -1,6 +1,6 @@
 /* as_completed.h - the outcomes of many futures, in the order in which they come.
- * Runs on: the loop's thread. Errors: negative codes; NULL with errno set. Units: ms; a negative
- * timeout: no limit. Source: CPython 3.11 asyncio.as_completed.
+ * Runs on: the loop's thread. Awaits only where said. Errors: negative codes; NULL with errno set.
+ * Units: ms; a negative timeout: no limit. Source: CPython 3.11 asyncio.as_completed.
  *
  *     while (as_completed_more(a))
  *         r = as_completed_next(a, &f, &value, &e);
@@ -18,7 +18,7 @@ struct as_completed;
  * the whole and begins now. ERROR_TYPE (a NULL among them), ERROR_OTHER_LOOP (they are not of one
  * loop), ERROR_CLOSED, -ENOMEM. */
 struct as_completed *as_completed_new(struct future *const *fs, size_t count, int64_t timeout_ms);
-/* Takes; nobody may wait in it. NULL is fine; returns NULL. */
+/* Takes; nobody may wait in it (fatal). NULL is fine; returns NULL. */
 struct as_completed *as_completed_free(struct as_completed *a);
 bool as_completed_more(const struct as_completed *a); /* is there an outcome left to ask for? */
 

@@ -37,7 +37,7 @@ int cfuture_exception(struct cfuture *f, int64_t timeout_ms, const struct error 
 int cfuture_add_done_callback(struct cfuture *f, cfuture_fn fn, void *arg);
 
 /* -- for who completes it -- */
-bool cfuture_set_running(struct cfuture *f);             /* false: it was cancelled, do not start */
+bool cfuture_set_running(struct cfuture *f); /* false: cancelled or begun: do not start */
 int cfuture_set_result(struct cfuture *f, void *result); /* ERROR_INVALID_STATE when done */
 int cfuture_set_exception(struct cfuture *f, int code,
                           struct error *x); /* takes x (NULL: no text) */

@@ -1,7 +1,8 @@
 /* condition.h - waits, under a lock, until another task says that something has changed.
- * Runs on: the loop's thread. Errors: negative codes. Ownership: the caller's storage; borrows the
- * lock. Source: CPython 3.11 asyncio.Condition; but a notify whose receiver is cancelled at the
- * same time goes to the next one, as in CPython 3.13: in 3.11 it is lost. */
+ * Runs on: the loop's thread. Awaits only where said. Errors: negative codes. Ownership: the
+ * caller's storage; borrows the lock. Source: CPython 3.11 asyncio.Condition; but a notify whose
+ * receiver is cancelled at the same time goes to the next one, as in CPython 3.13: in 3.11 it is
+ * lost. */
 #ifndef RUNTIME_CONDITION_H
 #define RUNTIME_CONDITION_H
 

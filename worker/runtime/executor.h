@@ -1,10 +1,9 @@
 /* executor.h - functions that block run on threads of their own, so that the loop goes on.
- * Runs on: the loop's thread, unless said otherwise; the functions handed over run on a pool's
- * thread (on_pool), may block and must not await. Errors: negative codes; NULL with errno set.
- * Jobs of one executor start in the order of submission; one that has begun cannot be stopped:
- * cancelling its future only detaches it, and what it returns is dropped.
- * Source: CPython 3.11 concurrent.futures.ThreadPoolExecutor, loop.run_in_executor,
- * asyncio.to_thread. */
+ * Runs on: the loop's thread, unless said otherwise; awaits only where said; the functions handed
+ * over run on a pool's thread (on_pool), may block and must not await. Errors: negative codes; NULL
+ * with errno set. Jobs of one executor start in the order of submission; one that has begun cannot
+ * be stopped: cancelling its future only detaches it, and what it returns is dropped. Source:
+ * CPython 3.11 concurrent.futures.ThreadPoolExecutor, loop.run_in_executor, asyncio.to_thread. */
 #ifndef RUNTIME_EXECUTOR_H
 #define RUNTIME_EXECUTOR_H
 

@@ -1,5 +1,5 @@
-/* future.h - a result that comes later. Runs on: the loop's thread. Errors: negative codes
- * (error.h). Source: CPython 3.11 asyncio.Future.
+/* future.h - a result that comes later. Runs on: the loop's thread. Awaits only where said.
+ * Errors: negative codes (error.h). Source: CPython 3.11 asyncio.Future.
  *
  *     pending --set_result--> finished      Completing calls nobody: the done callbacks are queued
  *        |----set_error-----> failed        like call_soon, in order of registration, and the

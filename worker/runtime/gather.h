@@ -1,5 +1,6 @@
 /* gather.h - one future for many: their results in the order of the arguments.
- * Runs on: the loop's thread. Errors: NULL with errno set. Source: CPython 3.11 asyncio.gather.
+ * Runs on: the loop's thread. Never awaits: what it gives is awaited. Errors: NULL with errno set.
+ * Source: CPython 3.11 asyncio.gather.
  *
  * The first error (a cancelled child is one, -ECANCELED) completes the gather at once; the other
  * children go on and their errors count as looked at. With GATHER_RETURN_ERRORS it waits for all,

@@ -1,6 +1,6 @@
 /* group.h - tasks that end together: a block is left only when all its tasks have ended.
- * Runs on: the loop's thread, in one task, the parent. Errors: negative codes.
- * Source: CPython 3.11 asyncio.TaskGroup.
+ * Runs on: the loop's thread, in one task, the parent. Awaits only where said. Errors: negative
+ * codes. Source: CPython 3.11 asyncio.TaskGroup.
  *
  *     struct group *g = group_new(e);
  *     if (!g)
@@ -34,7 +34,8 @@ int group_create_task(struct group *g, coro_fn fn, void *arg, const char *name,
 /* Awaits: ends the block, which came to `code` and *e, once, by the parent. 0; -ECANCELED where the
  * parent was cancelled and nothing failed; ERROR_GROUP where tasks or the block failed: the errors
  * are kept, see group_error. ERROR_INTERRUPT of a task or the block comes out as it is. -ENOMEM:
- * it could not wait: all tasks were cancelled and go on by themselves. */
+ * it could not wait: all tasks were cancelled and go on by themselves. ERROR_RUNTIME (it was left
+ * before; another task than the parent calls), ERROR_NO_TASK: nothing has changed. */
 int group_exit(struct group *g, int code, struct err *e);
 
 size_t group_errors(const struct group *g); /* how many there are */

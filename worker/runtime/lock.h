@@ -1,4 +1,5 @@
-/* lock.h - one task at a time. Runs on: the loop's thread. Errors: negative codes.
+/* lock.h - one task at a time. Runs on: the loop's thread. Awaits only where said.
+ * Errors: negative codes.
  * Ownership: the caller's storage; it is given up when nobody holds it or waits for it. Tasks of
  * two loops cannot wait for it at once: ERROR_OTHER_LOOP; likewise for event, condition, semaphore
  * and queue.

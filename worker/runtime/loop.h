@@ -128,7 +128,7 @@ void loop_default_exception_handler(struct loop *l, const struct loop_report *r)
  * is reported, "Executing ... took 0.123 seconds". 0: off, as at first; asyncio's limit is 100. */
 void loop_set_debug(struct loop *l, int64_t slow_ms);
 /* A callback's way to raise: reported ("Unhandled exception in callback") when the callback
- * returns. */
+ * returns. Outside of a running loop nobody hears it. Returns the code. */
 int loop_raise(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* -- parts that a loop carries (executors ...): ended by run() and by loop_close -- */

@@ -1,6 +1,7 @@
-/* recycle.h - keeps ended objects of one size for the next ones. Runs on: one thread at a time.
- * Never awaits. Errors: NULL with errno set. At most RECYCLE_MAX are kept. Under AddressSanitizer
- * and valgrind's eyes nothing is kept, so that a use after the end is seen. */
+/* recycle.h - keeps ended objects of one size for the next ones; internal to the runtime. Runs on:
+ * one thread at a time. Never awaits. Errors: NULL with errno set. At most RECYCLE_MAX are kept.
+ * Under AddressSanitizer and valgrind's eyes nothing is kept, so that a use after the end is seen.
+ */
 #ifndef RUNTIME_RECYCLE_H
 #define RUNTIME_RECYCLE_H
 

@@ -1,6 +1,7 @@
 /* reserve.h - memory for libev, which ends the process where an allocation fails: a reserve stands
- * in. Runs on: any thread. Never awaits. Once a loop has drawn on it, reserve_used() says so, and
- * new loops and watchers should be refused until the process is short of memory no more. */
+ * in; internal to the runtime. Runs on: any thread. Never awaits. Once a loop has drawn on it,
+ * reserve_used() says so, and new loops and watchers should be refused until the process is short
+ * of memory no more. */
 #ifndef RUNTIME_RESERVE_H
 #define RUNTIME_RESERVE_H
 

@@ -1,4 +1,5 @@
-/* semaphore.h - so many tasks at a time. Runs on: the loop's thread. Errors: negative codes.
+/* semaphore.h - so many tasks at a time. Runs on: the loop's thread. Awaits only where said.
+ * Errors: negative codes.
  * Ownership: the caller's storage. Fair: who has waited longest is next.
  * Source: CPython 3.11 asyncio.Semaphore and BoundedSemaphore. */
 #ifndef RUNTIME_SEMAPHORE_H

@@ -1,5 +1,6 @@
 /* shield.h - awaits a future without handing on a cancellation to it.
- * Runs on: the loop's thread. Errors: NULL with errno set. Source: CPython 3.11 asyncio.shield. */
+ * Runs on: the loop's thread. Never awaits: what it gives is awaited. Errors: NULL with errno set.
+ * Source: CPython 3.11 asyncio.shield. */
 #ifndef RUNTIME_SHIELD_H
 #define RUNTIME_SHIELD_H
 

@@ -1,6 +1,7 @@
 /* stack.h - stacks for coroutines: carved from slabs, guarded, pooled and used again (last in,
- * first out). Runs on: one thread at a time per pool; stack_guard_name and stack_force_guard: any
- * thread. Never awaits. Errors: NULL with errno set. Units: bytes.
+ * first out); internal to the runtime but for the name of the guard. Runs on: one thread at a time
+ * per pool; stack_guard_name and stack_force_guard: any thread. Never awaits. Errors: NULL with
+ * errno set. Units: bytes.
  *
  * Below each stack lies a guard. Which kind there is depends on the system and is probed once:
  *   madvise   a guard page by MADV_GUARD_INSTALL: costs no mapping, so a million fit

@@ -1,5 +1,5 @@
-/* task.h - a coroutine that the loop runs. Runs on: the loop's thread. Errors: negative codes
- * (error.h). Source: CPython 3.11 asyncio.Task.
+/* task.h - a coroutine that the loop runs. Runs on: the loop's thread. Awaits only where said.
+ * Errors: negative codes (error.h). Source: CPython 3.11 asyncio.Task.
  *
  *      created --first turn--> running <--> waiting (for a future, a deadline, its next turn)
  *         `--cancel--.            `---> finished | failed | cancelled
@@ -39,8 +39,8 @@ struct future *
 task_future(struct task *t); /* borrowed: the same object, for the functions of futures */
 struct task *task_of(struct future *f); /* borrowed; NULL where f is no task */
 const char *task_name(struct task *t); /* borrowed until the next task_name or task_set_name of t */
-int task_set_name(struct task *t, const char *name); /* copied; -ENOMEM */
-struct task *task_current(void);                     /* borrowed; NULL outside of a task */
+int task_set_name(struct task *t, const char *name); /* copied; NULL: the first one; -ENOMEM */
+struct task *task_current(void); /* borrowed; NULL on another stack than a task's */
 
 bool task_done(const struct task *t);
 bool task_cancelled(const struct task *t);

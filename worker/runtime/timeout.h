@@ -1,6 +1,7 @@
 /* timeout.h - a time limit for a block of code.
- * Runs on: the loop's thread, in one task. Errors: negative codes. Units: ms; deadlines count as
- * loop_time_ms does; a negative one: no limit. Source: CPython 3.11 asyncio.timeout, timeout_at.
+ * Runs on: the loop's thread, in one task. Never awaits. Errors: negative codes. Units: ms;
+ * deadlines count as loop_time_ms does; a negative one: no limit. Source: CPython 3.11
+ * asyncio.timeout, timeout_at.
  *
  *     struct timeout limit;
  *     int r = timeout_enter(&limit, 2000, e);
@@ -33,7 +34,8 @@ struct timeout { /* the caller's storage, from timeout_enter to timeout_exit; it
 /* Begins the block; every 0 needs a timeout_exit by the same task. ERROR_NO_TASK, -ENOMEM. */
 int timeout_enter(struct timeout *t, int64_t delay_ms, struct err *e);
 int timeout_enter_at(struct timeout *t, int64_t when_ms, struct err *e);
-/* Ends the block, which came to `code`: that code and *e as it is, or -ETIMEDOUT. */
+/* Ends the block, which came to `code`: that code and *e as it is, or -ETIMEDOUT. Twice, or by
+ * another task, ends the process. */
 int timeout_exit(struct timeout *t, int code, struct err *e);
 
 /* In the block: another limit. ERROR_RUNTIME once it has expired or was left; -ENOMEM: then there

@@ -1,4 +1,5 @@
-/* timer.h - what is due when: a heap ordered by deadline, equal deadlines by age.
+/* timer.h - what is due when: a heap ordered by deadline, equal deadlines by age; internal to the
+ * runtime.
  * Runs on: one thread at a time. Never awaits. Errors: -ENOMEM. Units: ns on the monotonic clock.
  * A timer lies in its owner's storage; the heap borrows it until it is popped or removed. */
 #ifndef RUNTIME_TIMER_H
