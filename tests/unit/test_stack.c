@@ -115,6 +115,7 @@ struct play {
     int guard;
     size_t bytes; /* how deep to go */
     const char *name;
+    bool fault; /* before a switch can look at the red zone */
 };
 
 static size_t go_down(volatile char *above, size_t bytes)
@@ -126,12 +127,16 @@ static size_t go_down(volatile char *above, size_t bytes)
                                : go_down(here, bytes - sizeof here) + (size_t)here[2];
 }
 
+static volatile char *volatile nowhere = (volatile char *)64;
+
 static int dive(void *arg, void **ret_result, struct err *e)
 {
     const struct play *p = arg;
     char start = 1;
     (void)e;
     *ret_result = (void *)go_down(&start, p->bytes);
+    if (p->fault)
+        *nowhere = 1;
     return task_sleep(0);
 }
 
@@ -165,12 +170,11 @@ static void play(struct play *p, char *ret_text, size_t room, int *ret_status)
     assert_int_equal(waitpid(pid, ret_status, 0), pid);
 }
 
-static void check_overflow(int guard, size_t bytes, const char *name, const char *wanted)
+static void check_overflow(struct play *p, const char *wanted)
 {
-    struct play p = {guard, bytes, name};
     static char text[1 << 20]; /* a checker may have more to say about an overflow */
     int status;
-    play(&p, text, sizeof text, &status);
+    play(p, text, sizeof text, &status);
     assert_non_null(strstr(text, wanted));
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSEGV);
@@ -179,33 +183,43 @@ static void check_overflow(int guard, size_t bytes, const char *name, const char
 static void an_overflow_names_its_task(void **state)
 {
     (void)state;
-    check_overflow(-1, (size_t)1 << 24, "diver", "fatal: task 'diver' overflowed its stack of ");
+    struct play p = {-1, (size_t)1 << 24, "diver", false};
+    check_overflow(&p, "fatal: task 'diver' overflowed its stack of ");
 }
 
 static void an_overflow_names_a_task_without_a_name(void **state)
 {
     (void)state;
-    check_overflow(-1, (size_t)1 << 24, NULL, "fatal: task 'Task-2' overflowed its stack of ");
+    struct play p = {-1, (size_t)1 << 24, NULL, false};
+    check_overflow(&p, "fatal: task 'Task-2' overflowed its stack of ");
 }
 
 static void an_overflow_is_caught_by_mprotect(void **state)
 {
     (void)state;
-    check_overflow(STACK_GUARD_MPROTECT, (size_t)1 << 24, "diver",
-                   "fatal: task 'diver' overflowed");
+    struct play p = {STACK_GUARD_MPROTECT, (size_t)1 << 24, "diver", false};
+    check_overflow(&p, "fatal: task 'diver' overflowed");
 }
 
 static void an_overflow_is_caught_by_the_red_zone(void **state)
 {
     (void)state;
-    check_overflow(STACK_GUARD_RED_ZONE, STACK_BYTES, "diver", "fatal: task 'diver' overflowed");
+    struct play p = {STACK_GUARD_RED_ZONE, STACK_BYTES, "diver", false};
+    check_overflow(&p, "fatal: task 'diver' overflowed");
+}
+
+static void a_fault_behind_a_damaged_red_zone_is_an_overflow(void **state)
+{
+    (void)state;
+    struct play p = {STACK_GUARD_RED_ZONE, STACK_BYTES, "diver", .fault = true};
+    check_overflow(&p, "fatal: task 'diver' overflowed");
 }
 
 static void a_dive_that_fits_is_fine(void **state)
 {
     (void)state;
     for (int guard = STACK_GUARD_MADVISE; guard <= STACK_GUARD_RED_ZONE; guard++) {
-        struct play p = {guard, STACK_BYTES / 4, "diver"};
+        struct play p = {guard, STACK_BYTES / 4, "diver", false};
         char text[4096];
         int status;
         play(&p, text, sizeof text, &status);
@@ -228,7 +242,7 @@ static void other_faults_go_to_the_handler_before(void **state)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)signal(SIGSEGV, end_here); /* replaced by the runtime, which must hand it on */
-        struct play p = {-1, 1, "diver"};
+        struct play p = {-1, 1, "diver", false};
         if (run(dive_main, &p, NULL, NULL) < 0)
             _exit(1);
         (void)raise(SIGSEGV);
@@ -252,6 +266,7 @@ int main(void)
         cmocka_unit_test(an_overflow_names_a_task_without_a_name),
         cmocka_unit_test(an_overflow_is_caught_by_mprotect),
         cmocka_unit_test(an_overflow_is_caught_by_the_red_zone),
+        cmocka_unit_test(a_fault_behind_a_damaged_red_zone_is_an_overflow),
         cmocka_unit_test(a_dive_that_fits_is_fine),
     };
     return cmocka_run_group_tests_name("stack", tests, NULL, NULL);

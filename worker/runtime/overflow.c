@@ -65,7 +65,7 @@ static void restore_default(int number)
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     const struct coro_ctx *c = coro_thread.running;
-    if (c && c->stack && stack_guards(c->stack, info->si_addr)) {
+    if (c && c->stack && (stack_guards(c->stack, info->si_addr) || stack_damaged(c->stack))) {
         say(c);
         restore_default(number); /* returning faults again, and that is the end */
     } else if (previous.sa_flags & SA_SIGINFO) {
