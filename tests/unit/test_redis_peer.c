@@ -257,6 +257,7 @@ static void on_heard(struct redis_link *link, const struct redis_reply *r, void 
 static void listen_to(struct scene *s, const char *says)
 {
     heard = (struct heard){0};
+    thread_enter(&on_master);
     redis_link_listen(s->door.link, on_heard);
     say(s, says, strlen(says));
     s->peer.piece = 3; /* whatever the pieces are */
