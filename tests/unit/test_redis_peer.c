@@ -256,6 +256,7 @@ static void on_heard(struct redis_link *link, const struct redis_reply *r, void 
 
 static void listen_to(struct scene *s, const char *says)
 {
+    thread_assert(&on_master); /* main() has said so */
     heard = (struct heard){0};
     thread_enter(&on_master);
     redis_link_listen(s->door.link, on_heard);
