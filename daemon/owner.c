@@ -18,8 +18,9 @@
 #include "common/log.h"
 #include "daemon/master.h"
 
-#define SILENT_MS (30 * 60 * 1000) /* without a confirmed beat: who runs a job knows of no other \
-                                    */
+#define SILENT_MS                                                                  \
+    (30 * 60 * 1000) /* without a confirmed beat: who runs a job knows of no other \
+                      */
 
 struct asked { /* what a register or beat was about */
     struct queue *queue;
