@@ -13,6 +13,7 @@
 #include "common/conf.h"
 
 #define CONF_MAX ((size_t)1 << 20)
+#define IN_BYTES ((size_t)1 << 18)
 #define LINE_MAX_BYTES ((size_t)1 << 30)
 
 /* ---- which socket ---- */
@@ -173,7 +174,9 @@ int ctl_link_open(struct ctl_link *l, const struct ctl_sockets *s, struct err *e
 {
     int worst = 0;
     const char *at = s->path[0];
-    *l = (struct ctl_link){.fd = -1};
+    *l = (struct ctl_link){.fd = -1, .in = malloc(IN_BYTES), .size = IN_BYTES};
+    if (!l->in)
+        return err_set(e, -ENOMEM, "no memory for the answer");
     for (unsigned i = 0; i < s->n; i++) {
         int fd = connect_to(s->path[i]);
         if (fd >= 0) {
@@ -227,7 +230,7 @@ static int make_room(struct ctl_link *l, struct err *e)
     }
     if (l->size - l->len >= 65536)
         return 0;
-    size_t size = l->size ? l->size * 2 : (size_t)1 << 18;
+    size_t size = l->size * 2;
     char *in = size > LINE_MAX_BYTES ? NULL : realloc(l->in, size);
     if (!in)
         return err_set(e, -ENOMEM, "no memory for the answer");
@@ -258,7 +261,7 @@ static int read_more(struct ctl_link *l, struct err *e)
 static char *next_line(struct ctl_link *l, struct err *e)
 {
     for (size_t looked = 0;;) {
-        char *line = l->in ? l->in + l->used : NULL;
+        char *line = l->in + l->used;
         size_t have = l->len - l->used;
         char *end = have > looked ? memchr(line + looked, '\n', have - looked) : NULL;
         if (end) {

@@ -210,7 +210,7 @@ static void usage_is_64_with_a_sentence(void **state)
     ctl_refused(s, CTL_RAW("-s", "/x", "cancel", "\xff"), 64, "is not valid UTF-8");
     assert_int_equal(CTL_RAW("-h")->code, 0);
     assert_non_null(strstr(CTL_RAW("-h")->out, "cancel ID"));
-    assert_ptr_equal(strstr(CTL_RAW("-V")->out, "rpopctl "), CTL_RAW("-V")->out);
+    assert_int_equal(strncmp(CTL_RAW("-V")->out, "rpopctl ", 8), 0);
 }
 
 static void no_daemon_is_69_and_names_the_socket(void **state)
