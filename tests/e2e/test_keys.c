@@ -145,7 +145,7 @@ static void a_bitmap_replaced_while_its_jobs_run(void **state)
     scene_await(s, LIMIT_MS, printed(s, "Done", "0.0", 20).distinct == 20);
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "WRONGTYPE") > 0);
     assert_true(daemon_logged(s->daemon, bits) > 0);
-    assert_int_equal(daemon_printed(s->daemon, "Done 2.000001"), 1);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 2.000001") == 1);
     assert_int_equal(ask_int(s, "DEL %s", bits), 1);
     scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "batches") == 0);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
