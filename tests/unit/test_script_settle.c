@@ -159,6 +159,16 @@ static void a_retry_is_written_once(void **state)
     LEFT(s, "acked=<1,2> " BATCH " retry=(" RECORD ") stats={retry:1}");
 }
 
+/* Else it would be there twice, and once more at each repeat. */
+static void a_user_who_may_not_settle_gets_no_retry(void **state)
+{
+    struct scripts *s = *state;
+    have_a_batch(s);
+    script_refuse(s, "setbit");
+    assert_memory_equal(script_run(s, "retry", RETRY, F "|2|" HEAD "|0|0"), "-NOPERM ", 8);
+    LEFT(s, "acked=<1> " BATCH);
+}
+
 static void retry_of_a_list_that_is_gone_cleans_up(void **state)
 {
     struct scripts *s = *state;
@@ -392,6 +402,7 @@ int main(void)
         TEST(dead_letters_are_bounded_by_age),
         TEST(retry_writes_the_record_then_the_bit),
         TEST(a_retry_is_written_once),
+        TEST(a_user_who_may_not_settle_gets_no_retry),
         TEST(retry_of_a_list_that_is_gone_cleans_up),
         TEST(a_record_takes_the_place_of_an_older_one),
         TEST(a_record_that_was_not_read_keeps_its_id),
