@@ -18,9 +18,8 @@
 #include "common/log.h"
 #include "daemon/master.h"
 
-#define SILENT_MS                                                                  \
-    (30 * 60 * 1000) /* without a confirmed beat: who runs a job knows of no other \
-                      */
+/* Without a confirmed beat for half an hour: who runs a job knows of no other that runs it. */
+#define SILENT_MS 1800000
 
 struct asked { /* what a register or beat was about */
     struct queue *queue;
