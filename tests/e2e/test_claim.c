@@ -19,6 +19,7 @@ static void no_more_is_claimed_than_the_queues_own_concurrency(void **state)
     scene_start(s, "concurrency = 20; queues = (" QUEUE(
                        "queue", "sleep", "concurrency = 5;") ", " QUEUE("other", "sleep", "") ");");
     push_numbers(s, "queue", "600.1", 0, 50);
+    scene_await(s, LIMIT_MS, running(s) == 5);
     push_numbers(s, "other", "600.2", 0, 50);
     scene_await(s, LIMIT_MS, running(s) == 20);
     scene_hold(s, 1500, claimed(s, "queue") == 5 && claimed(s, "other") == 15);
