@@ -62,6 +62,7 @@ struct job {
     atomic_int away;         /* the worker's: may a message name it (worker.c) */
     struct carrier *carrier; /* the worker's, while it is there */
     bool large;              /* over max_payload: len tells how large, payload is empty */
+    bool condemned;          /* it brought the daemon down too often */
     bool running;            /* handed to a worker, not back yet */
     bool tried;              /* its settle was sent before, and the answer was lost */
     enum job_outcome outcome;

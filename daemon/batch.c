@@ -10,6 +10,8 @@
 #include "common/clock.h"
 #include "daemon/queue.h"
 
+#define ALONE_MAX 2 /* deaths of the daemon while a job ran with nothing beside it */
+
 struct epoch *epoch_new(const char *run, unsigned counter)
 {
     struct epoch *e = calloc(1, sizeof *e);
@@ -101,7 +103,18 @@ bool batch_bit(const struct batch *b, uint32_t index)
 
 uint32_t batch_unread(const struct batch *b)
 {
-    return b->gone ? 0 : b->length - b->read;
+    return b->gone || b->trial ? 0 : b->length - b->read;
+}
+
+const char *batch_condemned(const struct batch *b, uint32_t index, unsigned limit)
+{
+    bool noted = b->mark[0] == '-' && b->mark[1];
+    const char *digits = b->mark + noted;
+    if (*digits == '-' || strtoul(digits, NULL, 10) != index)
+        return NULL;
+    if (noted)
+        return b->strikes >= limit ? "it brought the daemon down" : NULL;
+    return b->strikes >= ALONE_MAX ? "the daemon died while it ran alone" : NULL;
 }
 
 uint32_t batch_begun(const struct batch *b)

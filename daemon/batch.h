@@ -39,16 +39,16 @@ struct batch {
     char *list, *acked; /* keys */
     char *birth;        /* <birth epoch>-<n>: the ids' front */
     unsigned recoveries, strikes;
-    char mark[12];         /* "-" or the index on trial */
-    uint32_t length;       /* of the list, as far as it is ours */
-    uint32_t read;         /* indexes below were read into jobs (or are settled) */
-    uint32_t unsettled;    /* not confirmed as settled */
-    uint32_t ended;        /* of these: have an outcome */
-    uint32_t special;      /* of these: not done, each has a record to be written */
-    uint32_t out;          /* settles on the way */
-    struct job **job;      /* by index; NULL: unread or settled */
-    uint8_t *bits;         /* settled before the batch was read, or NULL */
-    struct job *done;      /* ended as done, not on the way, by job->next */
+    char mark[12];      /* "-"; "5": that index ran alone on trial; "-5": a crash note named it */
+    uint32_t length;    /* of the list, as far as it is ours */
+    uint32_t read;      /* indexes below were read into jobs (or are settled) */
+    uint32_t unsettled; /* not confirmed as settled */
+    uint32_t ended;     /* of these: have an outcome */
+    uint32_t special;   /* of these: not done, each has a record to be written */
+    uint32_t out;       /* settles on the way */
+    struct job **job;   /* by index; NULL: unread or settled */
+    uint8_t *bits;      /* settled before the batch was read, or NULL */
+    struct job *done;   /* ended as done, not on the way, by job->next */
     int64_t done_since_ms; /* when the oldest of them ended */
     struct job *failed;    /* ended otherwise, not on the way, by job->next */
     int64_t read_at_ms;    /* Redis refused to read it: not again before */
@@ -60,6 +60,9 @@ struct batch {
     bool gone;             /* its list is no longer there, or no longer mine */
     bool give, giving;     /* is to be given back; the script is on the way */
     bool tried;            /* `whole` was sent before and its answer was lost */
+    bool trial;            /* its jobs run one at a time, with nothing beside them */
+    bool naming;           /* the next of them is being named in the entry */
+    uint32_t named;        /* ... and its index + 1 once that was confirmed */
     bool changed;          /* its list is not as long as is known: somebody else wrote to it */
 };
 
@@ -78,7 +81,10 @@ struct batch *batch_free(struct batch *b);
  * -ENOMEM. */
 int batch_fill(struct batch *b, uint32_t length, const void *bits, size_t nbytes);
 bool batch_bit(const struct batch *b, uint32_t index);
+/* How many are to be read as slots come free: none of a batch on trial. */
 uint32_t batch_unread(const struct batch *b);
+/* How that job brought the daemon down, once too often; NULL: not so often. limit: by notes. */
+const char *batch_condemned(const struct batch *b, uint32_t index, unsigned limit);
 uint32_t batch_begun(const struct batch *b); /* one behind the last job that runs or has ended */
 
 /* `1 <birth> <recoveries> <strikes> <mark>`, malloc'd; NULL on no memory. */

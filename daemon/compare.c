@@ -18,6 +18,7 @@ static void RUNS_ON(on_master) write_entry_again(struct batch *b)
     redis_arg_text(c, q->key.batches);
     redis_arg_text(c, b->field);
     redis_arg_text(c, entry);
+    redis_arg_text(c, "0");
     (void)redis_send(q->master->work, c, 0, NULL,
                      NULL); /* the next comparison tells whether it is there */
     free(entry);

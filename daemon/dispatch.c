@@ -18,7 +18,14 @@ void dispatch_read(struct job *j)
                                (long long)j->conf->max_payload);
     if (j->alien)
         return outcome_condemn(j, "it lay among the retries and is not a record");
-    job_list_push(&j->batch->queue->waiting, j);
+    const char *why = batch_condemned(j->batch, j->index, (unsigned)j->conf->max_recoveries);
+    if (why) {
+        j->condemned = true;
+        j->batch->queue->master->condemned++;
+        return outcome_condemn(j, "%s %u times", why, j->batch->strikes);
+    }
+    if (!j->batch->trial)
+        job_list_push(&j->batch->queue->waiting, j);
 }
 
 static unsigned least_loaded(const struct master *m)
@@ -54,8 +61,13 @@ static bool hand_over(struct master *m, struct job *j)
 void dispatch_pump(struct queue *q)
 {
     struct master *m = q->master;
-    if (!q->waiting.head || master_quiet(m) || q->pause.on || clock_now_ms() < m->again_at_ms)
+    if (!q->waiting.head || master_quiet(m) || q->pause.on || clock_now_ms() < m->again_at_ms ||
+        trial_holds(m))
         return;
+    if (m->condemned) {
+        m->held_back = true;
+        return;
+    }
     if (!owner_sure(q))
         return master_beat_within(m, 0); /* replies may have waited for longer than the lease */
     for (struct job *j; (j = job_list_pop(&q->waiting));)
@@ -85,6 +97,21 @@ bool dispatch_cancel_job(struct job *j, enum job_cancel why)
         outcome_condemn(j, "cancelled");
     }
     return true;
+}
+
+bool dispatch_alone(struct job *j)
+{
+    struct queue *q = j->batch->queue;
+    if (q->pause.on || master_is_short(q->master))
+        return false;
+    if (!owner_sure(q)) {
+        master_beat_within(q->master, 0);
+        return false;
+    }
+    bool there = hand_over(q->master, j);
+    if (!there)
+        master_short(q->master);
+    return there;
 }
 
 /* What has not begun leaves memory, what runs is cancelled; how much runs. */
@@ -132,6 +159,8 @@ static void not_ended(struct job *j)
         settle_dirty(b);
         return;
     }
+    if (b->trial)
+        return; /* the trial goes on with it */
     if (cancelled)
         return; /* stays in its batch, not begun: it is given back */
     job_list_unpop(&q->waiting, j);

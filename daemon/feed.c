@@ -24,8 +24,10 @@ int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
     log_info("batch-found", "queue='%s' batch=%s jobs=%u recoveries=%u", q->conf->name, b->field,
              b->unsettled, b->recoveries);
     queue_add(q, b);
-    q->unread += length;
-    q->master->unread += length;
+    if (b->recoveries >= (unsigned)q->conf->max_recoveries && b->unsettled)
+        trial_add(b);
+    q->unread += batch_unread(b);
+    q->master->unread += batch_unread(b);
     settle_dirty(b); /* it may be settled as a whole already */
     if (master_quiet(q->master))
         giveback_batch(b);
@@ -43,7 +45,8 @@ static struct batch *first_unread(struct queue *q)
 static void read_jobs(struct batch *b, const struct redis_reply *r)
 {
     struct queue *q = b->queue;
-    for (size_t i = r->n; i > 0 && batch_unread(b); i--) { /* the list's right end is the oldest */
+    for (size_t i = r->n; i > 0 && b->read < b->length;
+         i--) { /* the list's right end is the oldest */
         if (!batch_bit(b, b->read)) {
             struct job *j = queue_new_job(b, b->read, &r->item[i - 1]);
             if (!j)
@@ -52,8 +55,8 @@ static void read_jobs(struct batch *b, const struct redis_reply *r)
             dispatch_read(j);
         }
         b->read++;
-        q->unread--;
-        q->master->unread--;
+        q->unread -= !b->trial;
+        q->master->unread -= !b->trial;
     }
     settle_dirty(b);
 }
@@ -80,17 +83,9 @@ static void on_read(struct redis_link *link, const struct redis_reply *r, void *
     dispatch_pump(q);
 }
 
-void feed_kick(struct queue *q)
+static void RUNS_ON(on_master) read_next(struct batch *b, uint32_t n)
 {
-    struct batch *b;
-    uint32_t n = queue_idle(q);
-    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->pause.on ||
-        master_is_short(q->master) || !redis_link_up(q->master->work) || !(b = first_unread(q)))
-        return;
-    if (n > batch_unread(b))
-        n = batch_unread(b);
-    if (n > READ_JOBS)
-        n = READ_JOBS;
+    struct queue *q = b->queue;
     struct redis_command *c = q->master->command;
     redis_begin(c, "LRANGE");
     redis_arg_text(c, b->list);
@@ -101,4 +96,26 @@ void feed_kick(struct queue *q)
     b->out++;
     q->recover.reading = n;
     queue_reserve(q, n);
+}
+
+void feed_kick(struct queue *q)
+{
+    struct batch *b;
+    uint32_t n = queue_idle(q);
+    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->pause.on ||
+        master_is_short(q->master) || !redis_link_up(q->master->work) || !(b = first_unread(q)))
+        return;
+    if (n > batch_unread(b))
+        n = batch_unread(b);
+    read_next(b, n > READ_JOBS ? READ_JOBS : n);
+}
+
+void feed_one(struct batch *b)
+{
+    struct queue *q = b->queue;
+    while (b->read < b->length && batch_bit(b, b->read))
+        b->read++;
+    if (b->read < b->length && !q->recover.reading && clock_now_ms() >= b->read_at_ms &&
+        redis_link_up(q->master->work))
+        read_next(b, 1);
 }

@@ -13,8 +13,11 @@
 
 #define RUNS_MAX 4096 /* a file that is longer was not written by us: its newest runs count */
 
+#define NOTE_MAX 160
+
 struct lock {
-    int fd;
+    int fd, note_fd;
+    char note[NOTE_MAX]; /* <run> <birth>-<index>, or "" */
     char run[RUN_MAX];
     char (*dead)[RUN_MAX];
     size_t ndead;
@@ -102,6 +105,18 @@ static int invent_run(struct lock *l)
     return 0;
 }
 
+static int open_note(struct lock *l, int dir, char *name)
+{
+    (void)strcpy(strrchr(name, '.'), ".note");
+    l->note_fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    ssize_t n = l->note_fd < 0 ? -1 : pread(l->note_fd, l->note, sizeof l->note - 1, 0);
+    if (n < 0)
+        return -errno;
+    l->note[n] = '\0';
+    l->note[strcspn(l->note, "\n")] = '\0';
+    return 0;
+}
+
 static int lock_file(struct lock *l, int dir, const char *instance, const char *database,
                      struct err *e)
 {
@@ -115,6 +130,8 @@ static int lock_file(struct lock *l, int dir, const char *instance, const char *
         return err_set(e, errno == EWOULDBLOCK ? -EEXIST : -errno,
                        "instance %s is already running on this host", instance);
     int r = read_runs(l);
+    if (!r)
+        r = open_note(l, dir, name);
     if (!r)
         r = invent_run(l);
     if (!r)
@@ -130,7 +147,7 @@ struct lock *lock_open(const char *runtime_dir, const char *instance, const char
         (void)err_set(e, -ENOMEM, "no memory for the lock");
         return NULL;
     }
-    l->fd = -1;
+    l->fd = l->note_fd = -1;
     int dir = open_dir(runtime_dir, e);
     if (dir < 0)
         return lock_close(l);
@@ -145,6 +162,8 @@ struct lock *lock_close(struct lock *l)
         return NULL;
     if (l->fd >= 0)
         (void)close(l->fd);
+    if (l->note_fd >= 0)
+        (void)close(l->note_fd);
     free(l->dead);
     free(l);
     return NULL;
@@ -167,8 +186,21 @@ bool lock_is_own_run(const struct lock *l, const char *run, unsigned long len)
     return false;
 }
 
+const char *lock_note(const struct lock *l, const char *run, unsigned long len)
+{
+    return len == RUN_MAX - 1 && strncmp(l->note, run, len) == 0 && l->note[len] == ' '
+               ? l->note + RUN_MAX
+               : NULL;
+}
+
+int lock_note_fd(const struct lock *l)
+{
+    return l->note_fd;
+}
+
 int lock_forget_dead(struct lock *l)
 {
+    *l->note = '\0'; /* the file stays: a worker may crash and write its own at this very moment */
     if (!l->ndead)
         return 0;
     l->ndead = 0;

@@ -126,6 +126,13 @@ static void RUNS_ON(on_master) feed_each(struct master *m)
         feed_kick(m->queues[(first + i) % m->nqueues]);
 }
 
+static void RUNS_ON(on_master) start_held_back(struct master *m)
+{
+    m->held_back = false;
+    for (size_t i = 0; i < m->nqueues; i++)
+        dispatch_pump(m->queues[i]);
+}
+
 static void RUNS_ON(on_master) recover_each(struct master *m)
 {
     for (size_t i = 0; i < m->nqueues; i++)
@@ -140,6 +147,10 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         settle_flush(m->queues[i]);
     if (master_quiet(m) || !m->nqueues)
         return;
+    if (m->held_back && !m->condemned)
+        start_held_back(m);
+    if (m->trial.batches || m->trial.state != TRIAL_NONE)
+        trial_step(m);
     if (m->waiting)
         recover_each(m); /* before any fresh claim */
     if (m->unread)
@@ -239,6 +250,7 @@ static int start_workers(struct master *m, struct err *e)
     for (; m->nworkers < (size_t)m->conf->workers; m->nworkers++)
         if (!(m->workers[m->nworkers] = worker_new(m->conf, (unsigned)m->nworkers, &m->results, e)))
             return e->code;
+    worker_note_crashes(lock_note_fd(m->lock), lock_run(m->lock));
     return 0;
 }
 
@@ -266,6 +278,7 @@ static void start_timers(struct master *m)
     ev_init(&m->beat, on_beat);
     ev_timer_init(&m->look, on_look, look, look);
     ev_timer_init(&m->again_timer, on_again, 0, 0);
+    trial_init(m);
     m->turn.data = m->beat.data = m->look.data = m->again_timer.data = m;
     ev_prepare_start(m->loop, &m->turn);
     ev_timer_start(m->loop, &m->look);
@@ -327,6 +340,7 @@ struct master *master_free(struct master *m)
     m->redis = redis_free(m->redis);
     for (size_t i = 0; i < m->nqueues; i++)
         (void)queue_free(m->queues[i]);
+    trial_deinit(m);
     life_close(m);
     m->supervisor = supervisor_free(m->supervisor);
     ev_prepare_stop(m->loop, &m->turn);

@@ -14,6 +14,7 @@
 #include "common/thread.h"
 #include "daemon/lock.h"
 #include "daemon/redis.h"
+#include "daemon/trial.h"
 #include "worker/worker.h"
 
 /*  STARTING -> RUNNING -> DRAINING -> CANCELLING -> LEAVING -> ENDED
@@ -45,7 +46,10 @@ struct master {
     struct mailbox results; /* jobs that come back from workers */
     ev_async results_wake;
     uint32_t slots, held, unread, running;
-    uint32_t waiting;       /* queues whose recovery waits for a slot */
+    uint32_t condemned; /* jobs whose death is not confirmed: nothing starts beside them */
+    bool held_back;     /* some do not start because of them */
+    uint32_t waiting;   /* queues whose recovery waits for a slot */
+    struct trial trial;
     uint64_t batch_numbers; /* one counter a run */
     unsigned epoch_numbers;
     int64_t again_at_ms; /* nothing is claimed or started before: memory or processes were short */

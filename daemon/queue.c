@@ -101,6 +101,8 @@ struct queue *queue_free(struct queue *q)
 static uint32_t free_slots(const struct queue *q, uint32_t unread_all, uint32_t unread_here)
 {
     const struct master *m = q->master;
+    if (trial_holds(m))
+        return 0;
     uint32_t limit = (uint32_t)q->conf->concurrency, held = m->held + unread_all,
              here = q->held + unread_here;
     uint32_t room = m->slots > held ? m->slots - held : 0;
@@ -166,6 +168,7 @@ void queue_forget(struct queue *q, struct batch *b)
         if (b->job[i])
             queue_free_job(b->job[i]);
     count_unread(q, b);
+    trial_end(b);
     settle_forget(b);
     giveback_forget(b);
     *(b->prev ? &b->prev->next : &q->batches) = b->next;
@@ -229,5 +232,6 @@ void queue_free_job(struct job *j)
     assert(!j->running && b->job[j->index] == j);
     b->job[j->index] = NULL;
     queue_unreserve(b->queue, 1);
+    b->queue->master->condemned -= j->condemned;
     (void)job_free(j);
 }

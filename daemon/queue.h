@@ -238,6 +238,8 @@ void adopt_look(struct queue *q, const struct redis_reply *owners, int64_t sent_
 
 /* Reads found batches as slots come free. */
 void feed_kick(struct queue *q) RUNS_ON(on_master);
+/* Reads the next job of a batch on trial. */
+void feed_one(struct batch *b) RUNS_ON(on_master);
 /* Takes a batch that was found. 0 or -ENOMEM. */
 int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits) RUNS_ON(on_master);
 
@@ -299,6 +301,8 @@ void dispatch_read(struct job *j);
 /* Cancels a job that runs or waits, whatever else there is. Shutdown and lost say what is to become
  * of it (common/job.h); by an operator one that waits is dead at once. False: it has an outcome. */
 bool dispatch_cancel_job(struct job *j, enum job_cancel why) RUNS_ON(on_master);
+/* Hands over j alone, while a trial holds all others. False: not now. */
+bool dispatch_alone(struct job *j) RUNS_ON(on_master);
 /* The epoch is lost: nothing of it starts, what runs is cancelled. */
 void dispatch_abandon(struct queue *q);
 

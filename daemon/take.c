@@ -81,6 +81,16 @@ static bool of_this_name(const struct queue *q, const struct entry *e)
     return strcmp(e->split, q->instance) == 0;
 }
 
+/* The index that a crash note names in this batch, whose ids begin with its birth name; or "". */
+static const char *struck(const char *note, const struct entry *e)
+{
+    const char *birth = strchr(e->value, ' ');
+    size_t n = birth ? strcspn(++birth, " ") : 0;
+    bool named = note && n && strncmp(note, birth, n) == 0 && note[n] == '-' && note[n + 1] &&
+                 strspn(note + n + 1, "0123456789") == strlen(note + n + 1);
+    return named ? note + n + 1 : "";
+}
+
 static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry *e)
 {
     struct queue *q = x->queue;
@@ -89,6 +99,13 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
     struct batch *b = batch_new(q, e->records ? "r" : "", ++q->master->batch_numbers);
     char *old = keys_join(&q->key, "inflight:", e->field),
          *old_acked = keys_join(&q->key, "acked:", e->field);
+    const char *note =
+        of_this_name(q, e) ? lock_note(q->master->lock, e->epoch, strcspn(e->epoch, ".")) : NULL;
+    const char *index = struck(note, e);
+    if (*index)
+        log_warn("crash-note",
+                 "queue='%s' job=%s what='the last run died while this job ran: it gets a strike'",
+                 q->conf->name, note);
     int r = -1;
     if (b && old && old_acked) {
         struct redis_command *c = queue_script(q, "take", 9);
@@ -104,6 +121,8 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
         redis_arg_text(c, b->field);
         redis_arg_int(c, queue_room(q));
         redis_arg_int(c, of_this_name(q, e) ? 0 : q->master->conf->lease_ms * 2 / 15);
+        redis_arg_text(c, note ? "0" : "1"); /* a note says who it was: no other is to blame */
+        redis_arg_text(c, index);
         x->batch = b;
         r = redis_send(q->master->work, c, 0, on_take, x);
     }

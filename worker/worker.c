@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/thread.h"
+#include "worker/crash.h"
 #include "worker/handler/handler.h"
 #include "worker/runtime/loop.h"
 #include "worker/runtime/run.h"
@@ -112,6 +113,7 @@ static int run_job(void *arg, void **ret_result, struct err *e)
         return 0;
     }
     struct err why = {0};
+    crash_job(j);
     j->outcome = hook->handler->run(j, hook->state, &why);
     drop_alarm(c);
     if (why.code)

@@ -37,6 +37,10 @@ uint64_t worker_progress(const struct worker *w);
 /* How the stacks of jobs are guarded on this system, for the log. Any thread. */
 const char *worker_stack_guard(void);
 
+/* From now on a thread that crashes while a job's code runs on it leaves `<run> <birth>-<index>` of
+ * that job in fd (crash.h). Once a process, when all workers have started. Borrows fd. */
+void worker_note_crashes(int fd, const char *run);
+
 /* Takes: cancels what still runs, ends the loop, joins the thread. NULL is fine; returns NULL. */
 struct worker *worker_free(struct worker *w);
 

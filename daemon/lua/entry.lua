@@ -1,6 +1,6 @@
 -- keys: list batches
--- args: field entry
--- Writes a missing entry beside its list again. 0: there is no such list.
+-- args: field entry always
+-- Writes an entry beside its list: where it is missing, or (always 1) in any case. 0: there is no such list.
 if call('EXISTS', list) == 0 then return 0 end
-call('HSETNX', batches, field, entry)
+if always == '1' then call('HSET', batches, field, entry) else call('HSETNX', batches, field, entry) end
 return 1

@@ -1,7 +1,8 @@
 -- keys: owner paused old old_acked batches fenced list acked stats
--- args: epoch number its old_field field room patience
+-- args: epoch number its old_field field room patience counts struck
 -- A fenced epoch's batch becomes mine, as it lies: nothing is copied. room: it must not hold more, for the first
--- `patience` ms after the fence. Answers what, and where it is `ok` the length, the bits and the entry.
+-- `patience` ms after the fence. A mark is the index of a job: `5` ran alone when its process died, `-5` was named by
+-- a crash note. counts: how many recoveries this one is; struck: the job that a note names now, or ''. Answers what, and where it is `ok` the length, the bits and the entry.
 local no = refused(owner, paused, epoch, number)
 if no then return {no} end
 local entry, state = call('HGET', batches, old_field), call('HGET', fenced, its)
@@ -16,9 +17,20 @@ end
 local rest = length - call('BITCOUNT', old_acked)
 local since = now() - (string.match(state, '^(%d+)') or 0)
 if rest > tonumber(room) and since < tonumber(patience) then return {'large'} end
-if mark ~= '-' and call('GETBIT', old_acked, mark) == 1 then mark = '-' end
-strikes = mark ~= '-' and strikes + 1 or 0
-entry = '1 ' .. birth .. ' ' .. (n + 1) .. ' ' .. strikes .. ' ' .. mark
+local at = string.match(mark, '%d+')
+if at and call('GETBIT', old_acked, at) == 1 then at, mark = nil, '-' end
+if struck ~= '' then
+  if at ~= struck then
+    if at then counts = 1 end
+    mark, strikes = '-' .. struck, 0
+  end
+  strikes = strikes + 1
+elseif mark == at and counts == '1' then
+  strikes = strikes + 1
+elseif not at then
+  strikes = 0
+end
+entry = '1 ' .. birth .. ' ' .. (n + counts) .. ' ' .. strikes .. ' ' .. mark
 call('HSET', batches, field, entry)
 call('RENAME', old, list)
 if call('EXISTS', old_acked) == 1 then call('RENAME', old_acked, acked) end

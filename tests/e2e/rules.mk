@@ -8,6 +8,13 @@ $(E2E) $(SOAK): $(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(E2E_HELP) $(TESTL
 	$(call say,LD,$@)
 	$(Q)$(CC) $(FLAGS) -o $@ $< $(E2E_HELP) $(TESTLIB) $(LDFLAGS) -lcmocka $(LIBS)
 
+# The daemon with a handler that crashes.
+$(BUILD)/tests/e2e/rpopd-crash: $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/crash/handlers.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/crash/handlers.o $(LIB) $(LDFLAGS) $(LIBS)
+
+$(BUILD)/tests/e2e/test_poison: | $(BUILD)/tests/e2e/rpopd-crash
+
 e2e-programs: $(E2E)
 
 soak: $(BUILD)/rpopd $(SOAK) ## kill two daemons and Redis again and again for ten minutes, and count the jobs

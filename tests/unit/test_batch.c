@@ -304,11 +304,50 @@ static void without_memory_nothing_is_half_made(void **state)
     (void)batch_free(b);
 }
 
+static void who_brought_the_daemon_down_too_often_is_condemned(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mark;
+        unsigned strikes;
+        const char *want;
+    } rows[] = {
+        {"-", 9, NULL},
+        {"5", 1, NULL},
+        {"5", 2, "the daemon died while it ran alone"},
+        {"-5", 2, NULL},
+        {"-5", 3, "it brought the daemon down"},
+        {"50", 9, NULL},
+        {"--5", 9, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct batch b = {.strikes = rows[i].strikes};
+        strcpy(b.mark, rows[i].mark);
+        const char *why = batch_condemned(&b, 5, 3);
+        assert_int_equal(!why, !rows[i].want);
+        if (why)
+            assert_string_equal(why, rows[i].want);
+        assert_null(batch_condemned(&b, 4, 3));
+        assert_null(batch_condemned(&b, 0, 3));
+    }
+}
+
+static void nothing_of_a_trial_is_read_as_slots_come_free(void **state)
+{
+    (void)state;
+    struct batch b = {.length = 7, .read = 2};
+    assert_int_equal(batch_unread(&b), 5);
+    b.trial = true;
+    assert_int_equal(batch_unread(&b), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(who_brought_the_daemon_down_too_often_is_condemned),
+        TEST(nothing_of_a_trial_is_read_as_slots_come_free),
         TEST(an_epoch_has_a_name_and_no_job_of_it_may_start_yet),
         TEST(a_batch_knows_its_keys_its_field_and_its_birth),
         TEST(a_batch_of_records_has_an_r_before_its_number),

@@ -60,19 +60,24 @@ static bool own(const struct lock *l, const char *run)
     return lock_is_own_run(l, run, strlen(run));
 }
 
-/* The path of the one file in the directory; counts them. */
-static int find_file(void)
+/* The path of the one file in the directory whose name ends like this; counts them. */
+static int find_kind(const char *kind)
 {
     int n = 0;
     DIR *d = opendir(dir);
     for (struct dirent *f; d && (f = readdir(d));)
-        if (f->d_name[0] != '.') {
+        if (f->d_name[0] != '.' && strstr(f->d_name, kind)) {
             (void)snprintf(path, sizeof path, "%s/%s", dir, f->d_name);
             n++;
         }
     if (d)
         (void)closedir(d);
     return n;
+}
+
+static int find_file(void)
+{
+    return find_kind(".lock");
 }
 
 static void write_file(const char *text)
@@ -210,6 +215,57 @@ static void dead_runs_are_forgotten_when_nothing_of_them_is_left(void **state)
     assert_false(own(l, first));
     assert_true(own(l, second));
     (void)lock_close(l);
+}
+
+static const char *note_of(const struct lock *l, const char *run)
+{
+    return lock_note(l, run, strlen(run));
+}
+
+static void a_crash_note_names_the_job_of_a_dead_run_until_that_is_forgotten(void **state)
+{
+    (void)state;
+    struct lock *l = open_it();
+    char run[RUN_MAX], line[80];
+    strcpy(run, lock_run(l));
+    (void)snprintf(line, sizeof line, "%s %s.1-7-3\n", run, run);
+    assert_true(write(lock_note_fd(l), line, strlen(line)) > 0);
+    assert_null(note_of(l, run)); /* its own */
+    (void)lock_close(l);
+    l = open_it();
+    assert_string_equal(note_of(l, run) + RUN_MAX - 1, ".1-7-3");
+    assert_null(note_of(l, lock_run(l)));
+    assert_null(note_of(l, "0123456789abcdef"));
+    assert_null(note_of(l, "0123"));
+    assert_int_equal(lock_forget_dead(l), 0);
+    assert_null(note_of(l, run));
+    assert_int_equal(find_kind(".note"), 1);
+    assert_true(file_size() > 0); /* to be written over, also at this moment */
+    assert_true(pwrite(lock_note_fd(l), "x 1\n", 4, 0) > 0);
+    (void)lock_close(l);
+    l = open_it();
+    assert_null(note_of(l, run));
+    (void)lock_close(l);
+}
+
+static void what_is_no_note_names_nobody(void **state)
+{
+    (void)state;
+    struct lock *l = open_it();
+    char run[RUN_MAX], text[300];
+    strcpy(run, lock_run(l));
+    (void)lock_close(l);
+    assert_int_equal(find_kind(".note"), 1);
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    const char *const texts[] = {"", "\n", run, text};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        write_file(texts[i]);
+        l = open_it();
+        assert_null(note_of(l, run));
+        (void)lock_close(l);
+        assert_int_equal(find_kind(".note"), 1);
+    }
 }
 
 static void what_is_no_run_in_the_file_is_left_out(void **state)
@@ -376,6 +432,8 @@ static void without_memory_the_lock_is_free_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_crash_note_names_the_job_of_a_dead_run_until_that_is_forgotten),
+        TEST(what_is_no_note_names_nobody),
         TEST(the_directory_is_made_for_its_owner_alone),
         TEST(a_run_is_64_bits_in_hex_and_each_is_another),
         TEST(a_second_daemon_of_the_name_is_refused),

@@ -1,5 +1,7 @@
 /* The scripts that hand jobs over, against a real Redis: claim, put_back, take. After each what is
  * in Redis is compared as a whole. */
+#include <stdio.h>
+
 #include "tests/unit/script_assert.h"
 
 #define BURST "owner paused q q b batches"
@@ -149,7 +151,7 @@ static void put_back_is_bounded_by_a_hundred_and_by_a_mebibyte(void **state)
 }
 
 #define TAKE "owner paused old acked.old batches fenced new acked.new stats"
-#define ARGS(room) "e.1|3|d.1|k:d.1:7|i:e.1:1|" room "|2000"
+#define ARGS(room) "e.1|3|d.1|k:d.1:7|i:e.1:1|" room "|2000|1|"
 #define FENCED_NOW                                                                            \
     "EVAL|local t = redis.call('TIME') redis.call('HSET', 'fenced', 'd.1', t[1] * 1000 .. ' " \
     "open')|0"
@@ -204,7 +206,7 @@ static void later_take_asks_for_no_room(void **state)
     assert_int_equal(begin(state), 0);
     leave_a_batch(s, "1 d.1-7 0 0 -");
     DO(s, FENCED_NOW);
-    RUN(s, "take", TAKE, "e.1|3|d.1|k:d.1:7|i:e.1:1|1|0", "[ok 3 @ 1 d.1-7 1 0 -]");
+    RUN(s, "take", TAKE, "e.1|3|d.1|k:d.1:7|i:e.1:1|1|0|1|", "[ok 3 @ 1 d.1-7 1 0 -]");
 }
 
 static void take_needs_the_epoch_to_be_fenced(void **state)
@@ -277,6 +279,38 @@ static void a_named_job_gets_a_strike_unless_its_bit_is_set(void **state)
     SAYS(s, "1 d.1-7 5 0 -", "HGET batches i:e.1:1");
 }
 
+/* What a crash note says: nobody but the job that it names is to blame. */
+static void a_noted_job_gets_a_strike_and_no_batch_a_recovery(void **state)
+{
+    struct scripts *s = *state;
+    static const struct {
+        const char *entry, *struck, *want;
+    } rows[] = {
+        {"1 d.1-7 0 0 -", "2", "1 d.1-7 0 1 -2"}, /* the first */
+        {"1 d.1-7 1 2 -2", "2", "1 d.1-7 1 3 -2"},
+        {"1 d.1-7 1 2 -2", "", "1 d.1-7 1 2 -2"},  /* of another batch */
+        {"1 d.1-7 1 2 -2", "0", "1 d.1-7 2 1 -0"}, /* two of them: in the end a trial parts them */
+        {"1 d.1-7 1 2 -1", "2", "1 d.1-7 1 1 -2"}, /* 1 has ended since */
+        {"1 d.1-7 3 1 2", "2", "1 d.1-7 3 2 2"},   /* it ran alone */
+        {"1 d.1-7 3 1 2", "", "1 d.1-7 3 1 2"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char args[80];
+        assert_int_equal(begin(state), 0);
+        leave_a_batch(s, rows[i].entry);
+        (void)snprintf(args, sizeof args, "e.1|3|d.1|k:d.1:7|i:e.1:1|9|0|0|%s", rows[i].struck);
+        (void)script_run(s, "take", TAKE, args);
+        SAYS(s, rows[i].want, "HGET batches i:e.1:1");
+    }
+}
+
+static void a_death_without_a_note_leaves_strikes_by_notes_alone(void **state)
+{
+    struct scripts *s = *state;
+    leave_a_batch(s, "1 d.1-7 0 2 -2");
+    RUN(s, "take", TAKE, ARGS("9"), "[ok 3 @ 1 d.1-7 1 2 -2]");
+}
+
 static void a_full_redis_is_still_taken_over(void **state)
 {
     struct scripts *s = *state;
@@ -318,6 +352,8 @@ int main(void)
         TEST(take_leaves_a_newer_entry_alone),
         TEST(only_a_live_owner_under_no_pause_takes),
         TEST(a_named_job_gets_a_strike_unless_its_bit_is_set),
+        TEST(a_noted_job_gets_a_strike_and_no_batch_a_recovery),
+        TEST(a_death_without_a_note_leaves_strikes_by_notes_alone),
         TEST(a_full_redis_is_still_taken_over),
     };
     return cmocka_run_group_tests_name("script_claim", tests, scripts_begin, scripts_end);

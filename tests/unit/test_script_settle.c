@@ -338,13 +338,15 @@ static void hollow_overwrites_what_is_settled_by_the_bit(void **state)
 static void entry_is_written_again_beside_its_list(void **state)
 {
     struct scripts *s = *state;
-    RUN(s, "entry", "b batches", F "|1 e.1-1 0 0 -", "0");
+    RUN(s, "entry", "b batches", F "|1 e.1-1 0 0 -|0", "0");
     LEFT(s, "");
     DO(s, "LPUSH b a");
-    RUN(s, "entry", "b batches", F "|1 e.1-1 0 0 -", "1");
+    RUN(s, "entry", "b batches", F "|1 e.1-1 0 0 -|0", "1");
     LEFT(s, "b=[a] " ENTRY);
-    RUN(s, "entry", "b batches", F "|1 e.1-1 7 7 -", "1"); /* what is there stays */
+    RUN(s, "entry", "b batches", F "|1 e.1-1 7 7 -|0", "1"); /* what is there stays */
     LEFT(s, "b=[a] " ENTRY);
+    RUN(s, "entry", "b batches", F "|1 e.1-1 3 0 5|1", "1"); /* a job on trial is named */
+    SAYS(s, "1 e.1-1 3 0 5", "HGET batches " F);
 }
 
 static void sizes_tells_length_bits_and_entry(void **state)

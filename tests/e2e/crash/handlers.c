@@ -1,0 +1,40 @@
+/* The handlers of build/tests/e2e/rpopd-crash: the daemon as it is, except that `null` waits as
+ * `sleep` does, or crashes where its payload names a way to. */
+#include "worker/handler/handler.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile int zero;
+
+static int overflow(volatile char *from)
+{
+    volatile char room[4096];
+    room[0] = from[0];
+    if (room[0] == 1)
+        return 0; /* never */
+    return overflow(room) + room[0];
+}
+
+static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
+{
+    char *volatile nowhere = NULL;
+    volatile char start = 0;
+    if (strncmp(j->payload, "segv", 4) == 0)
+        *nowhere = 1;
+    if (strncmp(j->payload, "abrt", 4) == 0)
+        abort();
+    if (strncmp(j->payload, "fpe", 3) == 0)
+        (void)raise(SIGFPE);
+    if (strncmp(j->payload, "overflow", 8) == 0)
+        zero = overflow(&start);
+    return handler_sleep.run(j, state, why);
+}
+
+static const struct handler crash = {.type = "null", .run = crash_run};
+
+const struct handler *handler_find(const char *type)
+{
+    return strcmp(type, "null") == 0 ? &crash : strcmp(type, "sleep") == 0 ? &handler_sleep : NULL;
+}

@@ -1,0 +1,187 @@
+/* Jobs that bring the daemon down: they are put away, their neighbours are not. The daemon is
+ * rpopd-crash, whose `null` waits as `sleep` does and crashes where the payload says so. */
+#include "tests/e2e/scene.h"
+
+#define NEIGHBOURS 20
+#define ALONE "500.5" /* runs until the test kills the daemon */
+
+static const char *dead_letter(struct scene *s)
+{
+    return ask_text(s, "EVAL %s 1 rpopd:{queue}:dead",
+                    "return redis.call('ZRANGE', KEYS[1], 0, -1)[1] or ''");
+}
+
+static long long kept(struct scene *s)
+{
+    return ask_int(s, "ZCARD rpopd:{queue}:dead");
+}
+
+static void crashes(struct scene *s, const char *how, int number)
+{
+    if (SLOWNESS > 1)
+        skip(); /* a sanitizer takes such signals for itself */
+    push_numbers(s, "queue", "600.", 0, NEIGHBOURS);
+    push(s, "queue", how);
+    scene_launch(s, "concurrency = 100; " ONE("null", ""));
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 128 + number);
+        daemon_start(s->daemon);
+    }
+    scene_await(s, LIMIT_MS, kept(s) == 1);
+    scene_check(s, strstr(dead_letter(s), "it brought the daemon down 3 times") != NULL);
+    scene_check(s, strstr(dead_letter(s), how) != NULL);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", NEIGHBOURS).total == 4 * NEIGHBOURS);
+    /* Nobody else is blamed: no recovery was counted, nothing is on trial. */
+    assert_int_equal(ask_int(s, "EVAL %s 1 rpopd:{queue}:batches",
+                             "local n = 0 for _, v in ipairs(redis.call('HVALS', KEYS[1])) do "
+                             "n = n + string.match(v, '^1 %S+ (%d+)') end return n"),
+                     0);
+    assert_int_equal(daemon_logged(s->daemon, "event=trial"), 0);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(held(s, "queue", "600.", NEIGHBOURS).total, NEIGHBOURS);
+    assert_int_equal(ask_int(s, "DEL queue"), 1);
+    assert_string_equal(left_over(s), "");
+}
+
+static void a_job_that_faults_is_dead_after_three_crashes(void **state)
+{
+    crashes(*state, "segv", SIGSEGV);
+}
+
+static void so_is_one_that_aborts(void **state)
+{
+    crashes(*state, "abrt", SIGABRT);
+}
+
+static void so_is_one_that_raises(void **state)
+{
+    crashes(*state, "fpe", SIGFPE);
+}
+
+static void so_is_one_that_overflows_its_stack(void **state)
+{
+    crashes(*state, "overflow", SIGSEGV);
+}
+
+static void two_of_them_are_put_away_both(void **state)
+{
+    if (SLOWNESS > 1)
+        skip();
+    struct scene *s = *state;
+    int runs = 0;
+    int64_t end = clock_now_ms() + LIMIT_MS;
+    push(s, "queue", "600.1");
+    push(s, "queue", "segv a");
+    push(s, "queue", "600.2");
+    push(s, "queue", "segv b");
+    scene_launch(s, ONE("null", ""));
+    for (; kept(s) < 2 && runs < 20 && clock_now_ms() < end; runs++)
+        if (daemon_wait(s->daemon, 100) != -ETIMEDOUT)
+            daemon_start(s->daemon);
+        else
+            runs--;
+    assert_int_equal(kept(s), 2);
+    assert_in_range(runs, 4, 12);
+    scene_await(s, LIMIT_MS, daemon_alive(s->daemon));
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 2);
+}
+
+/* Without a note ---------------------------------------------------------------------------------
+ */
+
+static void restart(struct scene *s)
+{
+    daemon_kill(s->daemon);
+    daemon_start(s->daemon);
+}
+
+static void one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other(void **state)
+{
+    struct scene *s = *state;
+    unsigned n = scene_long() ? 500 : 40, kills = 0;
+    push_numbers(s, "queue", "0.05", 0, n / 2);
+    push(s, "queue", ALONE);
+    push_numbers(s, "queue", "0.05", n / 2, n - n / 2);
+    scene_launch(s, "concurrency = 1000; " ONE("null", ""));
+    for (int64_t end = clock_now_ms() + 4L * LIMIT_MS;
+         (kept(s) < 1 || stat_of(s, "queue", "done") < n + (kills > 3)) && clock_now_ms() < end;
+         scene_tick())
+        if (daemon_printed(s->daemon, "Waiting " ALONE) > kills) {
+            kills++;
+            restart(s);
+            if (kills == 4)
+                push(s, "queue", "0.01"); /* fresh work goes on beside a trial */
+        }
+    assert_in_range(kills, 3, 5);
+    scene_check(s, kept(s) == 1 && stat_of(s, "queue", "done") == n + 1);
+    scene_check(s, strstr(dead_letter(s), "the daemon died while it ran alone 2 times") != NULL);
+    assert_int_equal(printed(s, "Done", "0.05", n).distinct, n);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* After three deaths of the daemon its batch is on trial: one at a time, and none is condemned. */
+static void a_trial_acquits_who_is_innocent(void **state)
+{
+    struct scene *s = *state;
+    unsigned order[20];
+    push_numbers(s, "queue", "0.3", 0, 5);
+    scene_launch(s, ONE("null", ""));
+    for (unsigned i = 1; i <= 3; i++) {
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "0.3", 5).total == 5 * i);
+        restart(s);
+    }
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 5);
+    assert_int_equal(kept(s), 0);
+    assert_int_equal(daemon_logged(s->daemon, "event=trial"), 1);
+    assert_int_equal(printed_order(s, "Waiting", "0.3", order, 20), 20);
+    const char *out = daemon_out(s->daemon, NULL);
+    for (int i = 0; i < 15; i++)
+        out = strchr(out, '\n') + 1;
+    for (int i = 0; i < 5; i++) { /* each has ended before the next begins */
+        assert_int_equal(strncmp(out, "Waiting", 7), 0);
+        out = strchr(out, '\n') + 1;
+        assert_int_equal(strncmp(out, "Done", 4), 0);
+        out = strchr(out, '\n') + 1;
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* A signal from outside is no crash of a job. */
+static void a_kill_by_another_leaves_no_note(void **state)
+{
+    struct scene *s = *state;
+    push_numbers(s, "queue", "600.", 0, 3);
+    scene_start(s, ONE("null", ""));
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 3).distinct == 3);
+    daemon_signal(s->daemon, SIGABRT);
+    assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 128 + SIGABRT);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 3).total == 6);
+    scene_check(s, strstr(ask_text(s, "EVAL %s 1 rpopd:{queue}:batches",
+                                   "return redis.call('HVALS', KEYS[1])[1]"),
+                          " 1 0 -") != NULL);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
+int main(void)
+{
+    char path[4096];
+    const char *named = getenv("RPOPD");
+    (void)snprintf(path, sizeof path, "%s", named ? named : "build/rpopd");
+    (void)snprintf(strrchr(path, '/') + 1, 64, "tests/e2e/rpopd-crash");
+    (void)setenv("RPOPD", path, 1);
+    const struct CMUnitTest tests[] = {
+        SCENE(a_job_that_faults_is_dead_after_three_crashes),
+        SCENE(so_is_one_that_aborts),
+        SCENE(so_is_one_that_raises),
+        SCENE(so_is_one_that_overflows_its_stack),
+        SCENE(two_of_them_are_put_away_both),
+        SCENE(one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other),
+        SCENE(a_trial_acquits_who_is_innocent),
+        SCENE(a_kill_by_another_leaves_no_note),
+    };
+    return scene_run(tests);
+}
