@@ -211,11 +211,12 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
         if (settle_send_record(b) < 0)
             return -1;
     bool over = b->ended == b->unsettled && b->read == b->length && !b->gone;
-    if (over && (b->special || b->out))
+    bool recorded = !b->special && !b->out;
+    if (over && !recorded && !(b->refused && b->done)) /* no slot waits for a refused record */
         return 0;
-    if (over && !b->changed)
+    if (over && recorded && !b->changed)
         return settle_send_whole(b);
-    if (over && !b->done) {
+    if (over && recorded && !b->done) {
         read_again(b);
         return 0;
     }
