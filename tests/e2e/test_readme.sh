@@ -62,12 +62,16 @@ cli lpush queue 0.25 >/dev/null
 check 'the first configuration runs the first job' await 'said "^Done 0.25$"'
 check 'the daemon ends with 0' stop
 
-block '^ACL SETUSER' | tr '\n' ' ' >"$tmp/command"
+block '^ACL SETUSER rpopd on' | tr '\n' ' ' >"$tmp/command"
 (umask 077 && echo secret >"$tmp/password")
 user="username = \"rpopd\"; password_file = \"$tmp/password\";"
 # shellcheck disable=SC2046 # a word an argument
 cli $(cat "$tmp/command") >"$tmp/acl"
 check 'the command for the user is accepted' grep -qx OK "$tmp/acl"
+block '^ACL SETUSER rpopd &' | tr '\n' ' ' >"$tmp/command"
+# shellcheck disable=SC2046 # a word an argument
+cli $(sed 's/ rpopd / many /' "$tmp/command") >"$tmp/acl"
+check 'so are the rights for many queues' grep -qx OK "$tmp/acl"
 
 start "$user"
 cli lpush queue 0.5 junk >/dev/null
