@@ -169,6 +169,7 @@ enum moment { JOB_RUNS, JOB_HAS_ENDED, JOB_IS_QUEUED, JOB_WAS_CANCELLED, MOMENTS
 
 struct late {
     struct executor *x;
+    unsigned threads;
     struct door door, other;
     enum moment moment;
     struct future *f;
@@ -193,8 +194,8 @@ static int leave_main(void *arg, void **ret_result, struct err *e)
     future_unref(start(wait_for_job, &p->door));
     future_unref(start(shut_in_task, NULL));
     int r = turns(2);
-    if (p->moment != JOB_IS_QUEUED)
-        pass(&p->door.begun);
+    for (unsigned n = 0; p->moment != JOB_IS_QUEUED && n < p->threads; n++)
+        pass(&p->door.begun); /* of two threads each has one of the two jobs */
     if (p->moment == JOB_WAS_CANCELLED)
         (void)future_cancel(p->f);
     if (p->moment == JOB_HAS_ENDED) {
@@ -206,7 +207,7 @@ static int leave_main(void *arg, void **ret_result, struct err *e)
 
 static void leave_loop(enum moment moment, unsigned threads, bool keep)
 {
-    struct late p = {.x = executor_new(threads), .moment = moment};
+    struct late p = {.x = executor_new(threads), .threads = threads, .moment = moment};
     struct loop *l = loop_new(0);
     struct lost lost = {.count = 0};
     door_init(&p.door);
