@@ -15,6 +15,7 @@
 
 #include "common/conf_resolve.h"
 #include "common/conf_scan.h"
+#include "common/conf_setting.h"
 #include "common/conf_source.h"
 #include "common/conf_table.h"
 #include "common/conf_value.h"
@@ -37,7 +38,7 @@ struct place {
     void *base;         /* the struct of the rows */
     const char *prefix; /* for people: "" or "queues[2]." */
     bool *set_later;
-    bool seen[ROWS_MAX];
+    unsigned seen[ROWS_MAX]; /* the line of each; 0: not there */
 };
 
 static void complain(struct load *l, unsigned line, const struct place *p, const char *name,
@@ -53,28 +54,6 @@ static void complain(struct load *l, unsigned line, const struct place *p, const
 static unsigned line_of(const config_setting_t *s)
 {
     return config_setting_source_line(s);
-}
-
-static struct conf_value value_of(const config_setting_t *s)
-{
-    switch (config_setting_type(s)) {
-    case CONFIG_TYPE_BOOL:
-        return (struct conf_value){.kind = CONF_A_BOOL, .boolean = config_setting_get_bool(s)};
-    case CONFIG_TYPE_INT:
-        return (struct conf_value){.kind = CONF_AN_INTEGER, .integer = config_setting_get_int(s)};
-    case CONFIG_TYPE_INT64:
-        return (struct conf_value){.kind = CONF_AN_INTEGER, .integer = config_setting_get_int64(s)};
-    case CONFIG_TYPE_FLOAT:
-        return (struct conf_value){.kind = CONF_A_FLOAT, .number = config_setting_get_float(s)};
-    case CONFIG_TYPE_STRING:
-        return (struct conf_value){.kind = CONF_A_STRING, .text = config_setting_get_string(s)};
-    case CONFIG_TYPE_GROUP:
-        return (struct conf_value){.kind = CONF_A_GROUP};
-    case CONFIG_TYPE_ARRAY:
-        return (struct conf_value){.kind = CONF_AN_ARRAY};
-    default:
-        return (struct conf_value){.kind = CONF_A_LIST};
-    }
 }
 
 static void load_queues(struct load *l, const struct place *p, const struct conf_row *row,
@@ -96,12 +75,12 @@ static void load_setting(struct load *l, struct place *p, const struct conf_row 
 {
     struct err e;
     size_t i = (size_t)(row - p->rows->row);
-    p->seen[i] = true;
+    p->seen[i] = line_of(s);
     if (row->type == CONF_QUEUES && config_setting_type(s) == CONFIG_TYPE_LIST) {
         load_queues(l, p, row, s);
         return;
     }
-    int r = conf_value_put(row, p->base, value_of(s), &e);
+    int r = conf_setting_put(s, row, p->base, &e);
     if (r == -ENOMEM)
         l->source.no_memory = true;
     else if (r < 0)
@@ -132,7 +111,7 @@ static void not_a_group(struct load *l, struct place *p, const char *name,
     complain(l, line_of(s), p, name, "is no group, allowed is { name = value; ... }");
     for (size_t i = 0; i < p->rows->n; i++)
         if (!strncmp(p->rows->row[i].name, name, len) && p->rows->row[i].name[len] == '.')
-            p->seen[i] = true;
+            p->seen[i] = line_of(s);
 }
 
 /* `group`: "" or the name of the group with its dot, "redis." */
@@ -164,16 +143,29 @@ static void load_defaults(struct load *l, const struct conf_rows *rows, void *ba
             l->source.no_memory = true;
 }
 
-static void check_required(struct load *l, const struct place *p, unsigned line)
+/* `type`: of the queue's handler; NULL: none, or not known. */
+static void check_required(struct load *l, const struct place *p, const char *type, unsigned line)
 {
     char sentence[CONF_ALLOWED_MAX + 40], allowed[CONF_ALLOWED_MAX];
     for (size_t i = 0; i < p->rows->n; i++) {
         const struct conf_row *row = &p->rows->row[i];
-        if (p->seen[i] || !(row->flags & CONF_REQUIRED))
+        if (p->seen[i] || !conf_row_needed(row, type))
             continue;
         (void)snprintf(sentence, sizeof sentence, "is missing, needed is %s",
                        conf_row_allowed(row, allowed));
         complain(l, line, p, row->name, sentence);
+    }
+}
+
+static void check_types(struct load *l, const struct place *p, const char *type)
+{
+    char sentence[CONF_TYPES_MAX + 80], types[CONF_TYPES_MAX];
+    for (size_t i = 0; i < p->rows->n; i++) {
+        if (!p->seen[i] || conf_row_is_of(&p->rows->row[i], type))
+            continue;
+        (void)snprintf(sentence, sizeof sentence, "is a setting of %s, not of %s",
+                       conf_row_types(&p->rows->row[i], types), type);
+        complain(l, p->seen[i], p, p->rows->row[i].name, sentence);
     }
 }
 
@@ -201,8 +193,11 @@ static void load_queue(struct load *l, struct conf_queue *q, size_t index,
         .rows = &conf_queue_rows, .base = q, .prefix = prefix, .set_later = l->set_later[1]};
     (void)snprintf(prefix, sizeof prefix, "queues[%zu].", index);
     load_defaults(l, &conf_queue_rows, q);
+    const config_setting_t *handler = config_setting_get_member(s, "handler");
+    q->handler.line = line_of(handler ? handler : s);
     load_group(l, &place, "", s);
-    check_required(l, &place, line_of(s));
+    check_required(l, &place, q->handler.type, line_of(s));
+    check_types(l, &place, q->handler.type);
     check_unique(l, &place, index, s);
 }
 
@@ -266,7 +261,7 @@ static void load_root(struct load *l, const config_setting_t *root)
     if (l->source.no_memory)
         return;
     load_group(l, &place, "", root);
-    check_required(l, &place, 1);
+    check_required(l, &place, NULL, 1);
     if (!l->source.no_memory && name_later(l) < 0)
         l->source.no_memory = true;
 }
@@ -282,22 +277,6 @@ static bool memory_for(size_t len)
     void *reserve = malloc(64 * len + 65536);
     free(reserve);
     return reserve != NULL;
-}
-
-/* Every member of a group has its name and every text its bytes. At most CONF_DEPTH_MAX deep. */
-static bool is_whole(const config_setting_t *s)
-{
-    if (config_setting_type(s) == CONFIG_TYPE_STRING)
-        return config_setting_get_string(s) != NULL;
-    if (!config_setting_is_aggregate(s))
-        return true;
-    for (int i = 0; i < config_setting_length(s); i++) {
-        const config_setting_t *child = config_setting_get_elem(s, (unsigned)i);
-        if (!child || (config_setting_is_group(s) && !config_setting_name(child)) ||
-            !is_whole(child))
-            return false;
-    }
-    return true;
 }
 
 static void leave_at_once(void)
@@ -318,7 +297,8 @@ static void read_and_leave(const char *text, volatile bool *ret_whole)
         (void)signal(crashes[i], SIG_DFL);
     (void)atexit(leave_at_once); /* runs before those that were there */
     config_init(&file);
-    *ret_whole = config_read_string(&file, text) && is_whole(config_root_setting(&file));
+    *ret_whole =
+        config_read_string(&file, text) && conf_setting_is_whole(config_root_setting(&file));
     leave_at_once();
 }
 
@@ -351,7 +331,7 @@ static void load_checked(struct load *l, const char *text)
     if (!config_read_string(&file, text))
         conf_mistake(&l->source, (unsigned)config_error_line(&file), "", "libconfig says: %s",
                      config_error_text(&file));
-    else if (is_whole(config_root_setting(&file)))
+    else if (conf_setting_is_whole(config_root_setting(&file)))
         load_root(l, config_root_setting(&file));
     else
         l->source.no_memory = true;
@@ -411,8 +391,7 @@ int conf_load(const char *path, FILE *errors, struct conf **ret_conf)
 static void free_rows(const struct conf_rows *rows, void *base)
 {
     for (size_t i = 0; i < rows->n; i++)
-        if (rows->row[i].type == CONF_TEXT)
-            free(*(char **)((char *)base + rows->row[i].offset));
+        conf_value_free(&rows->row[i], base);
 }
 
 struct conf *conf_free(struct conf *c)

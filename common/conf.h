@@ -26,8 +26,12 @@ struct conf_redis {
 
 enum conf_delivery { CONF_AT_LEAST_ONCE, CONF_AT_MOST_ONCE };
 
+/* In the order of conf_handler_types. */
+enum conf_handler_type { CONF_SLEEP, CONF_NULL };
+
 struct conf_handler {
-    char *type; /* name of a handler: "sleep", "null" */
+    char *type;    /* name of a handler: "sleep", "null" */
+    unsigned line; /* of the file: where it is described */
 };
 
 struct conf_queue {

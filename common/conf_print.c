@@ -16,10 +16,11 @@
  * it. */
 struct walk {
     FILE *out;
-    const void *base;    /* the struct of the rows; the sample has none */
-    const char *comment; /* "#" in front of every line that is none, or "" */
-    int indent;          /* blanks */
-    bool apart;          /* an empty line in front of what comes next */
+    const void *base;               /* the struct of the rows; the sample has none */
+    const struct conf_queue *queue; /* the same, of a queue's rows; else NULL */
+    const char *comment;            /* "#" in front of every line that is none, or "" */
+    int indent;                     /* blanks */
+    bool apart;                     /* an empty line in front of what comes next */
     void (*setting)(struct walk *w, const struct conf_row *row, const char *name);
 };
 
@@ -100,10 +101,11 @@ static void print_queues(struct walk *w)
     const struct conf *c = w->base;
     open_queues(w);
     for (size_t i = 0; i < c->nqueues; i++) {
-        w->base = &c->queues[i];
+        w->base = w->queue = &c->queues[i];
         walk_queue(w, i + 1 == c->nqueues);
     }
     w->base = c;
+    w->queue = NULL;
     close_queues(w);
 }
 
@@ -125,6 +127,8 @@ static void print_setting(struct walk *w, const struct conf_row *row, const char
         print_queues(w);
         return;
     }
+    if (w->queue && !conf_row_is_of(row, w->queue->handler.type))
+        return;
     put_indent(w);
     (void)fprintf(w->out, "%s = ", name);
     if (has_password(row, w->base, &u)) {
@@ -179,9 +183,11 @@ static void put_text(FILE *out, int indent, const char *front, const char *text)
 static const char *facts(const struct conf_row *row, char out[FACTS_MAX])
 {
     char allowed[CONF_ALLOWED_MAX];
+    char types[CONF_TYPES_MAX];
     bool required = row->flags & CONF_REQUIRED;
-    (void)snprintf(out, FACTS_MAX, "%s%s%s %s.%s%s",
-                   required ? "Required" : "Default: ", required ? "" : row->def,
+    const char *of = conf_row_types(row, types);
+    (void)snprintf(out, FACTS_MAX, "%s%s%s%s%s%s %s.%s%s", *of ? "A setting of " : "", of,
+                   *of ? ". " : "", required ? "Required" : "Default: ", required ? "" : row->def,
                    required ? ":" : "; allowed:", conf_row_allowed(row, allowed),
                    row->flags & CONF_LIVE ? " A reload applies it." : "",
                    row->flags & CONF_LATER ? " Not in effect yet." : "");

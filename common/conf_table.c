@@ -12,7 +12,7 @@
 #define QUEUE(field) offsetof(struct conf_queue, field)
 #define YEAR 31536000.0 /* seconds */
 
-const char *const conf_handler_types[] = {"sleep", "null", NULL};
+const char *const conf_handler_types[] = {[CONF_SLEEP] = "sleep", [CONF_NULL] = "null", NULL};
 
 static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
 static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
@@ -184,6 +184,40 @@ bool conf_row_near(const struct conf_rows *rows, const char *name, char out[CONF
     return n.found;
 }
 
+static int type_index(const char *type)
+{
+    for (int i = 0; type && conf_handler_types[i]; i++)
+        if (!strcmp(conf_handler_types[i], type))
+            return i;
+    return -1;
+}
+
+bool conf_row_is_of(const struct conf_row *row, const char *type)
+{
+    int i = type_index(type);
+    return row->flags < CONF_OF(0) || i < 0 || row->flags & CONF_OF(i);
+}
+
+bool conf_row_needed(const struct conf_row *row, const char *type)
+{
+    bool of_some = row->flags >= CONF_OF(0);
+    return row->flags & CONF_REQUIRED && (!of_some || (type && conf_row_is_of(row, type)));
+}
+
+const char *conf_row_types(const struct conf_row *row, char out[CONF_TYPES_MAX])
+{
+    unsigned left = row->flags / CONF_OF(0);
+    size_t n = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; left >> i; i++) {
+        if (!(left >> i & 1))
+            continue;
+        const char *front = n == 0 ? "" : left >> i == 1 ? " and " : ", ";
+        n += (size_t)snprintf(out + n, CONF_TYPES_MAX - n, "%s%s", front, conf_handler_types[i]);
+    }
+    return out;
+}
+
 static void list_words(const char *const *words, char *out, size_t size)
 {
     size_t n = (size_t)snprintf(out, size, "one of ");
@@ -221,6 +255,17 @@ const char *conf_row_allowed(const struct conf_row *row, char out[CONF_ALLOWED_M
         break;
     case CONF_CHOICE:
         list_words(row->words, out, CONF_ALLOWED_MAX);
+        break;
+    case CONF_WORDS:
+        (void)snprintf(out, CONF_ALLOWED_MAX,
+                       "an array of %s%.0f texts of at most %d bytes: [ \"...\", \"...\" ]",
+                       row->min > 0 ? "1 to " : "at most ", row->max, CONF_WORD_MAX);
+        break;
+    case CONF_PAIRS:
+        (void)snprintf(out, CONF_ALLOWED_MAX,
+                       "a group of at most %.0f numbers, booleans and texts of at most %d bytes: "
+                       "{ name = value; ... }",
+                       row->max, CONF_WORD_MAX);
         break;
     case CONF_QUEUES:
         (void)snprintf(out, CONF_ALLOWED_MAX,

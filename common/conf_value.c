@@ -123,6 +123,76 @@ static int put_text(const struct conf_row *row, void *base, struct conf_value v,
     return 0;
 }
 
+static char **free_texts(char **texts)
+{
+    for (char **at = texts; at && *at; at++)
+        free(*at);
+    free(texts);
+    return NULL;
+}
+
+static char **copy_texts(const char *const *texts, size_t n)
+{
+    char **copy = calloc(n + 1, sizeof *copy);
+    for (size_t i = 0; copy && i < n; i++)
+        if (!(copy[i] = strdup(texts[i])))
+            return free_texts(copy);
+    return copy;
+}
+
+/* The first that does not fit is named by its place. */
+static int check_texts(const struct conf_row *row, const char *const *texts, struct err *e)
+{
+    char allowed[CONF_ALLOWED_MAX];
+    struct err why = {0};
+    for (size_t i = 0; texts[i]; i++) {
+        size_t len = strlen(texts[i]);
+        if (len > CONF_WORD_MAX)
+            return err_set(e, -EINVAL, "[%zu] is %zu bytes long, allowed is %s", i, len,
+                           conf_row_allowed(row, allowed));
+        if (row->check && row->check(texts[i], &why) < 0)
+            return err_set(e, -EINVAL, "[%zu]: %s", i, why.text);
+    }
+    return 0;
+}
+
+static int put_texts(const struct conf_row *row, void *base, struct conf_value v, struct err *e)
+{
+    char allowed[CONF_ALLOWED_MAX];
+    size_t n = 0;
+    if (v.kind != (row->type == CONF_WORDS ? CONF_AN_ARRAY : CONF_A_GROUP))
+        return wrong_kind(row, v.kind, e);
+    while (v.texts && v.texts[n])
+        n++;
+    if (!v.texts)
+        return err_set(e, -EINVAL, "holds something else, allowed is %s",
+                       conf_row_allowed(row, allowed));
+    if ((double)n < row->min || (double)n > row->max)
+        return err_set(e, -EINVAL, "has %zu members, allowed is %s", n,
+                       conf_row_allowed(row, allowed));
+    int r = check_texts(row, v.texts, e);
+    if (r < 0)
+        return r;
+    char **copy = copy_texts(v.texts, n);
+    if (!copy)
+        return err_set(e, -ENOMEM, "no memory");
+    conf_value_free(row, base);
+    *(char ***)field(row, base) = copy;
+    return 0;
+}
+
+void conf_value_free(const struct conf_row *row, void *base)
+{
+    if (row->type == CONF_TEXT) {
+        char **at = field(row, base);
+        free(*at);
+        *at = NULL;
+    } else if (row->type == CONF_WORDS || row->type == CONF_PAIRS) {
+        char ***at = field(row, base);
+        *at = free_texts(*at);
+    }
+}
+
 int conf_value_put(const struct conf_row *row, void *base, struct conf_value v, struct err *e)
 {
     switch (row->type) {
@@ -141,6 +211,9 @@ int conf_value_put(const struct conf_row *row, void *base, struct conf_value v, 
         return put_number(row, base, v, e);
     case CONF_CHOICE:
         return put_choice(row, base, v, e);
+    case CONF_WORDS:
+    case CONF_PAIRS:
+        return put_texts(row, base, v, e);
     case CONF_QUEUES:
         return wrong_kind(row, v.kind, e);
     }
@@ -155,6 +228,7 @@ int conf_value_put(const struct conf_row *row, void *base, struct conf_value v, 
 /* The row's default; `text` gives a text its room. */
 static struct conf_value default_of(const struct conf_row *row, char text[DEFAULT_TEXT_MAX])
 {
+    static const char *const none[] = {NULL};
     size_t len = strlen(row->def);
     if (row->def[0] == '"') {
         assert(len >= 2 && len < DEFAULT_TEXT_MAX);
@@ -162,6 +236,9 @@ static struct conf_value default_of(const struct conf_row *row, char text[DEFAUL
         text[len - 2] = '\0';
         return (struct conf_value){.kind = CONF_A_STRING, .text = text};
     }
+    if (row->type == CONF_WORDS || row->type == CONF_PAIRS)
+        return (struct conf_value){.kind = row->type == CONF_WORDS ? CONF_AN_ARRAY : CONF_A_GROUP,
+                                   .texts = none};
     if (row->type == CONF_BOOL)
         return (struct conf_value){.kind = CONF_A_BOOL, .boolean = !strcmp(row->def, "true")};
     if (strchr(row->def, '.'))
@@ -201,6 +278,9 @@ bool conf_value_is_default(const struct conf_row *row, const void *base)
     case CONF_CHOICE:
         memcpy(&choice, at, sizeof choice);
         return !strcmp(row->words[choice], v.text);
+    case CONF_WORDS:
+    case CONF_PAIRS:
+        return !**(char *const *const *)at;
     case CONF_QUEUES:
         break;
     }
@@ -244,6 +324,30 @@ static void print_seconds(int64_t ms, FILE *out)
     (void)fputs(text, out);
 }
 
+/* [ "a", "b" ] */
+static void print_words(char *const *words, FILE *out)
+{
+    (void)fputs("[ ", out);
+    for (size_t i = 0; words[i]; i++) {
+        (void)fputs(i ? ", " : "", out);
+        print_text(words[i], out);
+    }
+    (void)fputs(words[0] ? " ]" : "]", out);
+}
+
+/* { a = "1"; b = "x"; } */
+static void print_pairs(char *const *pairs, FILE *out)
+{
+    (void)fputs("{ ", out);
+    for (size_t i = 0; pairs[i]; i++) {
+        int name = (int)strcspn(pairs[i], "=");
+        (void)fprintf(out, "%.*s = ", name, pairs[i]);
+        print_text(pairs[i] + name + 1, out);
+        (void)fputs("; ", out);
+    }
+    (void)fputc('}', out);
+}
+
 void conf_value_print(const struct conf_row *row, const void *base, FILE *out)
 {
     const void *at = const_field(row, base);
@@ -270,6 +374,12 @@ void conf_value_print(const struct conf_row *row, const void *base, FILE *out)
     case CONF_CHOICE:
         memcpy(&choice, at, sizeof choice);
         print_text(row->words[choice], out);
+        return;
+    case CONF_WORDS:
+        print_words(*(char *const *const *)at, out);
+        return;
+    case CONF_PAIRS:
+        print_pairs(*(char *const *const *)at, out);
         return;
     case CONF_QUEUES:
         return;

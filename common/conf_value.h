@@ -17,13 +17,15 @@ enum conf_kind {
     CONF_A_LIST
 };
 
-struct conf_value { /* borrows its text */
+struct conf_value { /* borrows its texts */
     enum conf_kind kind;
     union {
         bool boolean;
         int64_t integer;
         double number;
         const char *text;
+        const char *const *texts; /* of an array or a group, NULL-terminated; NULL: it holds more
+                                     than CONF_WORDS or CONF_PAIRS do */
     };
 };
 
@@ -33,6 +35,9 @@ int conf_value_put(const struct conf_row *row, void *base, struct conf_value v, 
 
 /* Puts the default. 0 or -ENOMEM. Rows with CONF_REQUIRED have none and are left alone. */
 int conf_value_default(const struct conf_row *row, void *base);
+
+/* Frees what the field holds; the zeroed struct is fine. */
+void conf_value_free(const struct conf_row *row, void *base);
 
 /* The field holds its default. */
 bool conf_value_is_default(const struct conf_row *row, const void *base);

@@ -37,6 +37,7 @@ struct job *job_free(struct job *j)
     free(j->record);
     free(j->id);
     free(j->evidence.output);
+    free(j->result);
     free(j);
     return NULL;
 }
@@ -66,6 +67,19 @@ int job_output(struct job *j, const void *bytes, size_t len)
     j->evidence.output = copy;
     j->evidence.output_len = kept;
     return 0;
+}
+
+bool job_wants_result(const struct job *j)
+{
+    const struct conf_queue *q = j->conf;
+    return q->result_list[0] || q->result_key_ttl_ms || q->on_success[0];
+}
+
+void job_result(struct job *j, void *bytes, size_t len)
+{
+    free(j->result);
+    j->result = bytes;
+    j->result_len = bytes ? len : 0;
 }
 
 /* By hand: it runs on a task's small stack, where printf has no room. */

@@ -59,6 +59,7 @@ struct job {
     /* Borrowed: CLOCK_BOOTTIME ms after which it must not be started. */
     _Atomic int64_t *start_until;
     _Atomic(enum job_cancel) cancel;
+    atomic_bool at_once;     /* the daemon ends: what it started is to be killed without grace */
     atomic_int away;         /* the worker's: may a message name it (worker.c) */
     struct carrier *carrier; /* the worker's, while it is there */
     bool large;              /* over max_payload: len tells how large, payload is empty */
@@ -71,7 +72,10 @@ struct job {
     unsigned worker;  /* where it runs */
     int64_t first_ms; /* wall clock: the first claim */
     int64_t delay_ms; /* of JOB_RETRY, from the handler: until the next try; -1: by backoff */
+    int64_t run_ms;   /* that its handler took */
     struct job_evidence evidence;
+    void *result; /* malloc'd: what its handler returned; NULL: nothing */
+    size_t result_len;
     char *reason;     /* malloc'd sentence, or NULL */
     char *id;         /* malloc'd: it has one of before; NULL: by birth and index */
     int64_t head;     /* bytes of its element in front of the payload; -1: not known */
@@ -94,6 +98,12 @@ bool job_cancel(struct job *j, enum job_cancel why);
 /* Evidence: copies the last conf->output_limit bytes of its output, in the place of what was there.
  * 0 or -ENOMEM: then nothing has changed. */
 int job_output(struct job *j, const void *bytes, size_t len);
+
+/* Somebody is to get what a handler returns: a list, a key, or the queue that comes next. Any
+ * thread. */
+bool job_wants_result(const struct job *j);
+/* Takes `bytes` (malloc'd; NULL: none) as its result, in the place of what was there. */
+void job_result(struct job *j, void *bytes, size_t len);
 
 /* Writes the id into out; returns out. */
 const char *job_id(const struct job *j, char out[JOB_ID_MAX]);

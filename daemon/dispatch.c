@@ -214,11 +214,18 @@ void dispatch_close(struct master *m)
         count_running((struct job *)mail, -1);
 }
 
-void dispatch_cancel_all(struct master *m)
+static void cancel_at_end(struct job *j, bool at_once)
+{
+    bool hurry = at_once && !atomic_exchange(&j->at_once, true);
+    if (job_cancel(j, CANCEL_SHUTDOWN) || hurry)
+        worker_cancel(j->batch->queue->master->workers[j->worker], j);
+}
+
+void dispatch_cancel_all(struct master *m, bool at_once)
 {
     for (size_t i = 0; i < m->nqueues; i++)
         for (struct batch *b = m->queues[i]->batches; b; b = b->next)
             for (uint32_t n = 0; n < b->read; n++)
                 if (b->job[n] && b->job[n]->running)
-                    cancel_running(b->job[n], CANCEL_SHUTDOWN);
+                    cancel_at_end(b->job[n], at_once);
 }

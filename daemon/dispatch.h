@@ -9,6 +9,7 @@ struct master;
 void dispatch_open(struct master *m);
 /* After the last worker: what ran to the end comes back unsettled. */
 void dispatch_close(struct master *m);
-void dispatch_cancel_all(struct master *m);
+/* Again with at_once: what cleans up already is not waited for any more. */
+void dispatch_cancel_all(struct master *m, bool at_once);
 
 #endif

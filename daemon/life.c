@@ -49,11 +49,11 @@ static void leave(struct master *m)
     set_timer(m, 0, STEP_SECONDS);
 }
 
-static void cancel_all(struct master *m)
+static void cancel_all(struct master *m, bool at_once)
 {
     log_info("cancelling", "running=%u", m->running);
     m->life = LIFE_CANCELLING;
-    dispatch_cancel_all(m);
+    dispatch_cancel_all(m, at_once);
     set_timer(m, CANCEL_MS / 1000.0, 0);
 }
 
@@ -131,7 +131,7 @@ static void on_life_timer(struct ev_loop *loop, ev_timer *w, int revents)
     thread_assert(&on_master);
     struct master *m = w->data;
     if (m->life == LIFE_DRAINING)
-        cancel_all(m);
+        cancel_all(m, false);
     else if (m->life == LIFE_CANCELLING)
         leave(m);
     else if (m->life == LIFE_LEAVING)
@@ -152,7 +152,9 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
         if (!m->leave_by_ms || by < m->leave_by_ms) /* more signals give no more time */
             m->leave_by_ms = by;
         if (m->life == LIFE_DRAINING)
-            cancel_all(m);
+            cancel_all(m, true);
+        else if (m->life == LIFE_CANCELLING)
+            dispatch_cancel_all(m, true);
         if (m->life == LIFE_CANCELLING)
             set_timer(m, AT_ONCE_MS / 2000.0, 0);
     }

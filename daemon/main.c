@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/thread.h"
 #include "daemon/master.h"
+#include "worker/handler/handler.h"
 
 #define RPOPD_CONF RPOPD_SYSCONFDIR "/rpopd/rpopd.conf"
 
@@ -99,13 +100,35 @@ static int run_daemon(const struct conf *conf)
     return code;
 }
 
+/* What the handlers know better than the table: 0, -ENOMEM or -EINVAL. */
+static int check_handlers(const struct conf *conf)
+{
+    int code = 0;
+    for (size_t i = 0; i < conf->nqueues; i++) {
+        const struct conf_queue *q = &conf->queues[i];
+        const struct handler *h = handler_find(q->handler.type);
+        struct err e = {0};
+        int r = h->check ? h->check(q, &e) : 0;
+        if (r < 0)
+            (void)fprintf(stderr, "%s:%u: queues[%zu].%s\n", conf->file, q->handler.line, i,
+                          e.text);
+        if (code != -ENOMEM && r < 0)
+            code = r == -ENOMEM ? r : -EINVAL;
+    }
+    return code;
+}
+
 static int with_config(const char *file, enum mode mode)
 {
     struct conf *conf;
     int code = conf_load(file, stderr, &conf);
     if (code < 0)
         return code == -ENOMEM ? EXIT_BROKEN : EXIT_CONFIG;
-    if (mode == MODE_PRINT)
+    if (mode != MODE_PRINT)
+        code = check_handlers(conf);
+    if (code < 0)
+        code = code == -ENOMEM ? EXIT_BROKEN : EXIT_CONFIG;
+    else if (mode == MODE_PRINT)
         conf_print(conf, stdout);
     else if (mode == MODE_CHECK)
         (void)printf("%s: ok\n", file);

@@ -62,10 +62,11 @@ struct carrier { /* takes a job through the loop */
     bool ended;           /* the message is still out */
 };
 
-/* Once: its cleaning up is not disturbed. */
+/* Its cleaning up is disturbed at most once: by the end of the daemon. */
 static void cancel_task(struct carrier *c)
 {
-    if (c->task.task && !task_cancelling(c->task.task))
+    unsigned most = atomic_load(&c->job->at_once) ? 2 : 1;
+    if (c->task.task && task_cancelling(c->task.task) < most)
         (void)task_cancel(c->task.task);
 }
 
@@ -114,7 +115,9 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     }
     struct err why = {0};
     crash_job(j);
+    int64_t begun_ms = clock_now_ms();
     j->outcome = hook->handler->run(j, hook->state, &why);
+    j->run_ms = clock_now_ms() - begun_ms;
     drop_alarm(c);
     if (why.code)
         j->reason = strdup(why.text); /* without memory for it: a dead letter without a reason */

@@ -27,7 +27,8 @@ int worker_submit(struct worker *w, struct job *j);
 
 /* The task of j, which was submitted here and has not come back, is cancelled at its next step, and
  * j comes back; its reason (job_cancel) was set before. What ends by itself meanwhile comes back as
- * it ended. A task is cancelled once: its cleaning up is not disturbed. */
+ * it ended. A task is cancelled once, where j->at_once was set before twice: its cleaning up is not
+ * disturbed otherwise. */
 void worker_cancel(struct worker *w, struct job *j);
 
 /* A number that grows whenever the loop has gone round after worker_poke. */
