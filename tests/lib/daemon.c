@@ -212,8 +212,26 @@ int daemon_wait(struct daemon *d, int64_t limit_ms)
     return d->status;
 }
 
+/* Of the process: false while it is being started, and once it has gone. */
+static bool catches(pid_t pid, int sig)
+{
+    char path[64], line[128];
+    unsigned long long caught = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *f = fopen(path, "re");
+    while (f && fgets(line, sizeof line, f))
+        if (strncmp(line, "SigCgt:", 7) == 0)
+            caught = strtoull(line + 7, NULL, 16);
+    if (f)
+        (void)fclose(f);
+    return caught >> (sig - 1) & 1;
+}
+
 int daemon_stop(struct daemon *d, int sig, int64_t limit_ms)
 {
+    int64_t end = clock_now_ms() + limit_ms;
+    while (sig != SIGKILL && daemon_alive(d) && !catches(d->pid, sig) && clock_now_ms() < end)
+        (void)usleep(1000);
     daemon_signal(d, sig);
     return daemon_wait(d, limit_ms);
 }

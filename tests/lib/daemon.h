@@ -32,7 +32,8 @@ bool daemon_alive(struct daemon *d);      /* looks whether it has ended; then re
 void daemon_signal(struct daemon *d, int sig);
 /* Waits for its end. Returns the exit code, 128 + the signal, or -ETIMEDOUT. */
 int daemon_wait(struct daemon *d, int64_t limit_ms);
-int daemon_stop(struct daemon *d, int sig, int64_t limit_ms); /* signal, then wait */
+/* Signal, as soon as it is up to catch it, then wait. */
+int daemon_stop(struct daemon *d, int sig, int64_t limit_ms);
 void daemon_kill(struct daemon *d); /* SIGKILL, reaped on return; fine when dead */
 
 /* What it has printed so far, over all lives: NUL-terminated, borrowed until the next call. */
