@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/fatal.h"
 #include "common/job.h"
 #include "worker/runtime/context.h"
 #include "worker/runtime/overflow.h"
@@ -22,39 +23,16 @@ static struct { /* written once, before the handlers are installed */
 
 static const struct context_var job_of_task = {.name = "job"};
 
-struct line {
-    char text[160];
-    size_t len;
-};
-
-static void add(struct line *l, const char *text)
-{
-    while (*text && l->len < sizeof l->text)
-        l->text[l->len++] = *text++;
-}
-
-static void add_number(struct line *l, uint32_t n)
-{
-    char digits[11];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    add(l, digits + at);
-}
-
 /* Only what is safe in a signal handler. */
 static void write_note(const struct job *j)
 {
-    struct line l = {.len = 0};
-    add(&l, note.run);
-    add(&l, " ");
-    add(&l, j->birth);
-    add(&l, "-");
-    add_number(&l, j->index);
-    add(&l, "\n");
+    struct fatal_line l = {.len = 0};
+    fatal_add(&l, note.run);
+    fatal_add(&l, " ");
+    fatal_add(&l, j->birth);
+    fatal_add(&l, "-");
+    fatal_add_number(&l, j->index);
+    fatal_add(&l, "\n");
     (void)!pwrite(note.fd, l.text, l.len, 0);
 }
 
@@ -63,15 +41,7 @@ static void go_on(int number, siginfo_t *info, void *context)
     size_t i = 0;
     while (i < NUMBERS - 1 && numbers[i] != number)
         i++;
-    const struct sigaction *before = &note.before[i];
-    if (before->sa_flags & SA_SIGINFO) {
-        before->sa_sigaction(number, info, context);
-    } else if (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN) {
-        struct sigaction dfl = {.sa_handler = SIG_DFL};
-        (void)sigaction(number, &dfl, NULL);
-    } else {
-        before->sa_handler(number);
-    }
+    fatal_pass_on(&note.before[i], number, info, context);
     if (info->si_code <= 0)
         (void)raise(number); /* it was sent: nothing faults again on return */
 }

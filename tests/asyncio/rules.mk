@@ -31,7 +31,7 @@ documents: $(DOCUMENTS) ## the examples of five asyncio tutorials, in C
 # The switch of another ABI: a static program without libev and cmocka, run by qemu-user.
 CROSS ?= aarch64-linux-gnu-gcc
 CROSS_SRC := tests/asyncio/coro_plain.c $(addprefix worker/runtime/,coro.c coro_aarch64.S coro_x86_64.S error.c overflow.c stack.c) \
-             common/callout.c common/err.c
+             common/callout.c common/err.c common/fatal.c
 
 $(BUILD)/coro-aarch64-test: $(CROSS_SRC) $(wildcard worker/runtime/*.h common/*.h)
 	@mkdir -p $(@D)

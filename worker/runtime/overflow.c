@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/fatal.h"
 #include "worker/runtime/coro_ctx.h"
 
 #define SIGNAL_STACK_BYTES ((size_t)64 << 10) /* room for the largest register files (AMX) */
@@ -15,51 +16,22 @@ static pthread_once_t installed = PTHREAD_ONCE_INIT;
 static struct sigaction previous; /* written once, under `installed` */
 static pthread_key_t stack_key;   /* its destructor takes the alternate stack back */
 
-struct line {
-    char text[256];
-    size_t len;
-};
-
-static void add(struct line *l, const char *text)
-{
-    while (*text && l->len < sizeof l->text - 1)
-        l->text[l->len++] = *text++;
-}
-
-static void add_number(struct line *l, uint64_t n)
-{
-    char digits[21];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    add(l, digits + at);
-}
-
 /* Only what is safe in a signal handler: the stack has overflowed, anything else may be broken too.
  */
 static void say(const struct coro_ctx *c)
 {
-    struct line l = {.len = 0};
-    add(&l, "fatal: task '");
+    struct fatal_line l = {.len = 0};
+    fatal_add(&l, "fatal: task '");
     if (c->name) {
-        add(&l, c->name);
+        fatal_add(&l, c->name);
     } else {
-        add(&l, "Task-");
-        add_number(&l, c->id);
+        fatal_add(&l, "Task-");
+        fatal_add_number(&l, c->id);
     }
-    add(&l, "' overflowed its stack of ");
-    add_number(&l, c->stack->size);
-    add(&l, " bytes\n");
+    fatal_add(&l, "' overflowed its stack of ");
+    fatal_add_number(&l, c->stack->size);
+    fatal_add(&l, " bytes\n");
     (void)!write(STDERR_FILENO, l.text, l.len);
-}
-
-static void restore_default(int number)
-{
-    struct sigaction dfl = {.sa_handler = SIG_DFL};
-    (void)sigaction(number, &dfl, NULL);
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)
@@ -67,13 +39,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
     const struct coro_ctx *c = coro_thread.running;
     if (c && c->stack && (stack_guards(c->stack, info->si_addr) || stack_damaged(c->stack))) {
         say(c);
-        restore_default(number); /* returning faults again, and that is the end */
-    } else if (previous.sa_flags & SA_SIGINFO) {
-        previous.sa_sigaction(number, info, context);
-    } else if (previous.sa_handler == SIG_DFL || previous.sa_handler == SIG_IGN) {
-        restore_default(number);
+        fatal_default(number); /* returning faults again, and that is the end */
     } else {
-        previous.sa_handler(number);
+        fatal_pass_on(&previous, number, info, context);
     }
 }
 
@@ -110,7 +78,7 @@ void overflow_thread_init(void)
 void overflow_die(const struct coro_ctx *c)
 {
     say(c);
-    restore_default(SIGSEGV);
+    fatal_default(SIGSEGV);
     (void)raise(SIGSEGV);
     abort();
 }
