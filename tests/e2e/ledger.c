@@ -166,6 +166,26 @@ struct tally held(struct scene *s, const char *queue, const char *prefix, unsign
     return c.t;
 }
 
+struct fates fates(struct scene *s, const char *queue, const char *prefix, unsigned n)
+{
+    struct fates f = {0};
+    struct count done = count_new(n), kept = count_new(n);
+    redisReply *r = list_of(s, redis_server_run(s->redis, "EVAL %s 0 %s all", HELD, queue));
+    count_lines(&done, s->daemon, "Done", prefix);
+    if (s->second)
+        count_lines(&done, s->second, "Done", prefix);
+    for (size_t i = 0; i < r->elements; i++)
+        count_one(&kept, r->element[i]->str, r->element[i]->len, prefix);
+    for (unsigned i = 0; i < n; i++) {
+        f.nowhere += !done.of[i] && !kept.of[i];
+        f.twice += done.of[i] && kept.of[i];
+    }
+    freeReplyObject(r);
+    free(done.of);
+    free(kept.of);
+    return f;
+}
+
 long long claimed(struct scene *s, const char *queue)
 {
     redisReply *r = list_of(s, redis_server_run(s->redis, "EVAL %s 0 %s claimed", HELD, queue));

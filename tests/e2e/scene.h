@@ -138,6 +138,11 @@ struct tally held(struct scene *s, const char *queue, const char *prefix, unsign
 unsigned listed_order(struct scene *s, const char *queue, const char *prefix, unsigned *ret_numbers,
                       unsigned max);
 long long claimed(struct scene *s, const char *queue); /* in batches and not settled; in one step */
+/* Of the numbers: neither done, by what was printed, nor in Redis; and both. */
+struct fates {
+    unsigned nowhere, twice;
+};
+struct fates fates(struct scene *s, const char *queue, const char *prefix, unsigned n);
 const char *
 left_over(struct scene *s); /* a key that is no stats, dead or fenced; "" when at rest */
 

@@ -61,6 +61,8 @@ static void end(struct scene *s, struct load l)
     assert_int_equal(stat_of(s, "queue", "dead"), l.bad);
     assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:dead"), l.bad);
     assert_int_equal(well_dead(s), l.bad);
+    scene_check(s, stat_of(s, "queue", "lost") == 0);
+    assert_int_equal(daemon_logged(s->daemon, "event=batch-vanished"), 0);
     assert_string_equal(left_over(s), "");
 }
 
