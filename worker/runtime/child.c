@@ -1,6 +1,7 @@
 #include "worker/runtime/child.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
@@ -8,13 +9,51 @@
 
 #define STATUS_UNKNOWN 255
 
-static int set_attributes(posix_spawnattr_t *a)
+static struct {
+    pthread_mutex_t lock; /* guards the list */
+    struct child *first;
+} all = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void make_known(struct child *c)
 {
+    (void)pthread_mutex_lock(&all.lock);
+    c->next = all.first;
+    if (all.first)
+        all.first->prev = c;
+    all.first = c;
+    (void)pthread_mutex_unlock(&all.lock);
+}
+
+static void forget(struct child *c)
+{
+    (void)pthread_mutex_lock(&all.lock);
+    if (c->next)
+        c->next->prev = c->prev;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        all.first = c->next;
+    (void)pthread_mutex_unlock(&all.lock);
+}
+
+bool child_is_known(pid_t pid)
+{
+    (void)pthread_mutex_lock(&all.lock);
+    const struct child *c = all.first;
+    while (c && c->pid != pid)
+        c = c->next;
+    (void)pthread_mutex_unlock(&all.lock);
+    return c != NULL;
+}
+
+static int set_attributes(posix_spawnattr_t *a, bool session)
+{
+    short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
     sigset_t none, pipe;
     (void)sigemptyset(&none);
     (void)sigemptyset(&pipe);
     (void)sigaddset(&pipe, SIGPIPE);
-    int r = posix_spawnattr_setflags(a, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int r = posix_spawnattr_setflags(a, session ? flags | POSIX_SPAWN_SETSID : flags);
     if (r == 0)
         r = posix_spawnattr_setsigmask(a, &none);
     return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
@@ -26,6 +65,7 @@ static int open_pidfd(struct child *c, pid_t pid)
     int fd = pidfd_open(pid, 0);
     if (fd >= 0) {
         *c = (struct child){.pid = pid, .pidfd = fd};
+        make_known(c);
         return 0;
     }
     int code = -errno;
@@ -34,17 +74,16 @@ static int open_pidfd(struct child *c, pid_t pid)
     return code;
 }
 
-int child_start(struct child *c, const char *program, const char *const argv[],
-                const char *const envp[], const posix_spawn_file_actions_t *files)
+int child_start(struct child *c, const struct child_plan *plan)
 {
-    char *const *args = (char *const *)(void *)argv;
-    char *const *env = envp ? (char *const *)(void *)envp : environ;
+    char *const *args = (char *const *)(void *)plan->argv;
+    char *const *env = plan->envp ? (char *const *)(void *)plan->envp : environ;
     posix_spawnattr_t a;
     pid_t pid;
     (void)posix_spawnattr_init(&a); /* glibc's cannot fail */
-    int r = set_attributes(&a);
+    int r = set_attributes(&a, plan->session);
     if (r == 0)
-        r = posix_spawnp(&pid, program, files, &a, args, env);
+        r = posix_spawnp(&pid, plan->program, plan->files, &a, args, env);
     (void)posix_spawnattr_destroy(&a);
     return r ? -r : open_pidfd(c, pid);
 }
@@ -64,6 +103,7 @@ bool child_reap(struct child *c, bool block)
         i = (siginfo_t){.si_code = CLD_EXITED, .si_status = STATUS_UNKNOWN};
     c->status = i.si_code == CLD_EXITED ? i.si_status : -i.si_status;
     c->reaped = true;
+    forget(c);
     return true;
 }
 

@@ -8,20 +8,28 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-struct child {
+struct child { /* stays where it is from child_start until it is reaped */
     pid_t pid;
     int pidfd;  /* -1: none */
     int status; /* once it was reaped: its exit status, or -(the signal that killed it) */
     bool reaped;
+    struct child *next, *prev; /* among all that are not reaped */
 };
 
-/* Starts `program` (looked for in PATH) with these descriptors: blocks until it has begun. No
- * signal is blocked in it, and SIGPIPE is the default. envp NULL: this program's. Takes 2 KiB of
+struct child_plan {                        /* borrowed */
+    const char *program;                   /* looked for in PATH unless there is a slash in it */
+    const char *const *argv, *const *envp; /* envp NULL: this program's */
+    const posix_spawn_file_actions_t *files;
+    bool session; /* it leads a session and a group of its own */
+};
+
+/* Blocks until it has begun. No signal is blocked in it, and SIGPIPE is the default. Takes 2 KiB of
  * stack. What posix_spawn or pidfd_open failed with: *c is as it was. */
-int child_start(struct child *c, const char *program, const char *const argv[],
-                const char *const envp[], const posix_spawn_file_actions_t *files);
+int child_start(struct child *c, const struct child_plan *plan);
 /* True once it has ended; block: waits for that. Status 255 where SIGCHLD is ignored. */
 bool child_reap(struct child *c, bool block);
 int child_signal(const struct child *c, int signal); /* 0; -ESRCH: it has been reaped */
+/* Some child_start started it, and it has not been reaped. */
+bool child_is_known(pid_t pid);
 
 #endif

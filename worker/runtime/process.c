@@ -16,10 +16,10 @@ struct process {
     struct loop *loop; /* shared */
     struct nursery *nursery;
     struct child child;
-    int pipes[3];         /* this program's ends; -1: none */
-    bool waiting;         /* a task is in process_wait */
-    bool freed;           /* in the nursery */
-    struct process *next; /* in the nursery, once its owner has freed it */
+    int pipes[PROCESS_PIPES]; /* this program's ends; -1: none */
+    bool waiting;             /* a task is in process_wait */
+    bool freed;               /* in the nursery */
+    struct process *next;     /* in the nursery, once its owner has freed it */
 };
 
 struct nursery { /* a part of the loop: killed children that have not ended yet */
@@ -29,7 +29,7 @@ struct nursery { /* a part of the loop: killed children that have not ended yet 
 
 static void discard(struct process *p)
 {
-    for (int n = 0; n < 3; n++)
+    for (int n = 0; n < PROCESS_PIPES; n++)
         io_close(p->loop, p->pipes[n]);
     io_close(p->loop, p->child.pidfd);
     loop_unref(p->loop);
@@ -101,53 +101,82 @@ static struct nursery *nursery_of(struct loop *l)
 
 struct spawning {
     struct process *process;
-    const char *const *argv, *const *envp;
-    int theirs[3]; /* the child's ends; -1: none */
+    const struct process_options *options;
+    int theirs[PROCESS_PIPES]; /* the child's ends; -1: none */
     int code;
 };
 
-static int set_actions(posix_spawn_file_actions_t *f, const int theirs[3])
+static int set_actions(posix_spawn_file_actions_t *f, const struct spawning *s)
 {
-    int r = 0;
-    for (int n = 0; n < 3 && r == 0; n++)
-        if (theirs[n] >= 0)
-            r = posix_spawn_file_actions_adddup2(f, theirs[n], n);
+    int r = 0, beyond = STDERR_FILENO + 1;
+    for (int n = 0; n < PROCESS_PIPES && r == 0; n++)
+        if (s->theirs[n] >= 0) {
+            r = posix_spawn_file_actions_adddup2(f, s->theirs[n], n);
+            beyond = n < beyond ? beyond : n + 1;
+        }
+    if (r == 0 && s->options->alone)
+        r = posix_spawn_file_actions_addclosefrom_np(f, beyond);
+    if (r == 0 && s->options->directory)
+        r = posix_spawn_file_actions_addchdir_np(f, s->options->directory);
     return r;
 }
 
 static void spawn_now(void *arg)
 {
     struct spawning *s = arg;
+    const struct process_options *o = s->options;
     posix_spawn_file_actions_t f;
+    struct child_plan plan = {.program = o->program ? o->program : o->argv[0],
+                              .argv = o->argv,
+                              .envp = o->envp,
+                              .files = &f,
+                              .session = o->session};
     (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
-    s->code = -set_actions(&f, s->theirs);
+    s->code = -set_actions(&f, s);
     if (s->code == 0)
-        s->code = child_start(&s->process->child, s->argv[0], s->argv, s->envp, &f);
+        s->code = child_start(&s->process->child, &plan);
     (void)posix_spawn_file_actions_destroy(&f);
 }
 
-static int open_pipes(struct spawning *s, unsigned pipes)
+/* What is dup'ed onto a low number must not be in the way of another: a program that was started
+ * without its three standard descriptors gets pipes there. */
+static int move_up(int *fd)
 {
-    for (int n = 0; n < 3; n++) {
+    if (*fd >= PROCESS_PIPES)
+        return 0;
+    int up = fcntl(*fd, F_DUPFD_CLOEXEC, PROCESS_PIPES);
+    if (up < 0)
+        return -errno;
+    (void)close(*fd);
+    *fd = up;
+    return 0;
+}
+
+static int open_pipes(struct spawning *s)
+{
+    for (int n = 0; n < PROCESS_PIPES; n++) {
         int ends[2];
-        if (!(pipes & 1u << n))
+        if (!(s->options->pipes & PROCESS_PIPE(n)))
             continue;
         if (pipe2(ends, O_CLOEXEC) < 0)
             return -errno;
         s->theirs[n] = ends[n == 0 ? 0 : 1];
         s->process->pipes[n] = ends[n == 0 ? 1 : 0];
+        int r = move_up(&s->theirs[n]);
+        if (r < 0)
+            return r;
         if (fcntl(s->process->pipes[n], F_SETFL, O_NONBLOCK) < 0)
             return -errno;
     }
     return 0;
 }
 
-static int start(struct spawning *s, unsigned pipes)
+static int start(struct spawning *s)
 {
-    s->code = open_pipes(s, pipes);
+    s->code = open_pipes(s);
     if (s->code == 0)
         callout(spawn_now, s);
-    for (int n = 0; n < 3; n++)
+    for (int n = 0; n < PROCESS_PIPES; n++)
         if (s->theirs[n] >= 0)
             (void)close(s->theirs[n]);
     return s->code;
@@ -158,33 +187,42 @@ static struct process *process_new(struct loop *l)
     struct nursery *n = nursery_of(l);
     struct process *p = n ? malloc(sizeof *p) : NULL;
     if (p)
-        *p = (struct process){
-            .loop = loop_ref(l), .nursery = n, .child = {.pidfd = -1}, .pipes = {-1, -1, -1}};
+        *p = (struct process){.loop = loop_ref(l),
+                              .nursery = n,
+                              .child = {.pidfd = -1},
+                              .pipes = {-1, -1, -1, -1, -1}};
     return p;
+}
+
+struct process *process_start(const struct process_options *o, struct err *e)
+{
+    GIVEN(o);
+    GIVEN(o->argv);
+    if (!o->argv[0]) {
+        errno = -err_set(e, -EINVAL, "cannot start a program without a name");
+        return NULL;
+    }
+    struct loop *l = loop_running();
+    struct spawning s = {.options = o, .theirs = {-1, -1, -1, -1, -1}};
+    s.process = l ? process_new(l) : NULL;
+    int r = s.process ? start(&s) : l ? -ENOMEM : ERROR_NO_LOOP;
+    if (r == 0)
+        return s.process;
+    if (s.process)
+        discard(s.process);
+    if (l)
+        (void)err_set(e, r, "cannot start '%s': %s", o->argv[0], error_sentence(r));
+    else
+        (void)error_set(e, r);
+    errno = -r;
+    return NULL;
 }
 
 struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
                               struct err *e)
 {
     GIVEN(argv);
-    if (!argv[0]) {
-        errno = -err_set(e, -EINVAL, "cannot start a program without a name");
-        return NULL;
-    }
-    struct loop *l = loop_running();
-    struct spawning s = {.argv = argv, .envp = envp, .theirs = {-1, -1, -1}};
-    s.process = l ? process_new(l) : NULL;
-    int r = s.process ? start(&s, pipes) : l ? -ENOMEM : ERROR_NO_LOOP;
-    if (r == 0)
-        return s.process;
-    if (s.process)
-        discard(s.process);
-    if (l)
-        (void)err_set(e, r, "cannot start '%s': %s", argv[0], error_sentence(r));
-    else
-        (void)error_set(e, r);
-    errno = -r;
-    return NULL;
+    return process_start(&(struct process_options){.argv = argv, .envp = envp, .pipes = pipes}, e);
 }
 
 struct process *process_free(struct process *p)
@@ -220,7 +258,7 @@ int process_take_pipe(struct process *p, int number)
 {
     GIVEN(p);
     loop_check_thread(p->loop, __func__);
-    if (number < 0 || number > 2)
+    if (number < 0 || number >= PROCESS_PIPES)
         return -1;
     int fd = p->pipes[number];
     p->pipes[number] = -1;
@@ -237,25 +275,56 @@ int process_signal(struct process *p, int signal)
     return r;
 }
 
+static int begin_waiting(struct process *p, struct err *e)
+{
+    if (p->waiting)
+        return err_set(e, ERROR_RUNTIME, "another task waits for the process already");
+    p->waiting = true;
+    return 0;
+}
+
+static void end_waiting(struct process *p, int saved_errno)
+{
+    p->waiting = false;
+    if (p->freed)
+        look_after(p);
+    errno = saved_errno;
+}
+
 int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e)
 {
     GIVEN(p);
     GIVEN(ret_status);
     loop_check_thread(p->loop, __func__);
     int saved = errno;
-    int r = 0;
-    if (p->waiting)
-        return err_set(e, ERROR_RUNTIME, "another task waits for the process already");
-    p->waiting = true;
+    int r = begin_waiting(p, e);
+    if (r < 0)
+        return r;
     while (r == 0 && !child_reap(&p->child, false))
         r = io_wait_readable(p->child.pidfd, deadline_ms, e);
-    p->waiting = false;
     if (r == 0)
         *ret_status = p->child.status;
     else if (r == -ECANCELED || r == -ETIMEDOUT)
         (void)process_signal(p, SIGKILL);
-    if (p->freed)
-        look_after(p);
-    errno = saved;
+    end_waiting(p, saved);
     return r;
+}
+
+int process_await_end(struct process *p, int64_t deadline_ms, struct err *e)
+{
+    GIVEN(p);
+    loop_check_thread(p->loop, __func__);
+    int saved = errno;
+    int r = begin_waiting(p, e);
+    if (r < 0)
+        return r;
+    if (!p->child.reaped)
+        r = io_wait_readable(p->child.pidfd, deadline_ms, e);
+    end_waiting(p, saved);
+    return r;
+}
+
+bool process_is_known(pid_t pid)
+{
+    return child_is_known(pid);
 }

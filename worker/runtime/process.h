@@ -17,10 +17,22 @@ struct process;
 #define PROCESS_STDIN 1u /* a pipe instead of this program's own descriptor */
 #define PROCESS_STDOUT 2u
 #define PROCESS_STDERR 4u
+#define PROCESS_PIPE(number) (1u << (number)) /* likewise: 3 and 4 are written by it */
+#define PROCESS_PIPES 5
 
-/* Gives; argv[0] is looked for in PATH; envp NULL: this program's. No signal is blocked in it, and
- * SIGPIPE is the default. Never awaits. NULL with errno set and *e: ERROR_NO_LOOP, what posix_spawn
- * failed with, -EMFILE, -EINVAL (argv is empty) ... */
+struct process_options { /* borrowed */
+    const char *program; /* the file, looked for in PATH unless it has a slash; NULL: argv[0] */
+    const char *const *argv, *const *envp; /* envp NULL: this program's */
+    unsigned pipes;
+    const char *directory; /* it begins there; NULL: in this program's */
+    bool session;          /* it leads a session and a group of its own */
+    bool alone;            /* only 0, 1, 2 and its pipes are open in it */
+};
+
+/* Gives. No signal is blocked in it, and SIGPIPE is the default. Never awaits. NULL with errno set
+ * and *e: ERROR_NO_LOOP, what posix_spawn failed with, -EMFILE, -EINVAL (argv is empty) ... */
+struct process *process_start(const struct process_options *o, struct err *e);
+/* The same with the rest left as it is. */
 struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
                               struct err *e);
 /* Takes: closes the pipes that were not taken, kills it where it still runs; a task that waits for
@@ -28,7 +40,7 @@ struct process *process_spawn(const char *const argv[], const char *const envp[]
 struct process *process_free(struct process *p);
 pid_t process_pid(const struct process *p);
 
-/* Gives this end of its descriptor 0, 1 or 2, non-blocking; -1: no pipe, or taken already. */
+/* Gives this end of its descriptor 0 to 4, non-blocking; -1: no pipe, or taken already. */
 int process_take_pipe(struct process *p, int number);
 
 /* 0; -ESRCH: it has been waited for. */
@@ -38,5 +50,12 @@ int process_signal(struct process *p, int signal);
  * again the same; 255 where SIGCHLD is ignored. One task at a time: ERROR_RUNTIME. -ETIMEDOUT and
  * -ECANCELED: it was killed (process_free or another wait reaps). */
 int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e);
+/* Awaits its end and leaves it unreaped, so that its number, its group's and its session's stay its
+ * own: process_wait takes it then. 0; ERROR_RUNTIME as above; -ETIMEDOUT and -ECANCELED: nothing
+ * was done to it. */
+int process_await_end(struct process *p, int64_t deadline_ms, struct err *e);
+
+/* It is a child that was started by the runtime and not reaped yet: no orphan. Any thread. */
+bool process_is_known(pid_t pid);
 
 #endif

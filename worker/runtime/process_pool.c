@@ -64,7 +64,8 @@ static int spawn(struct child *c, int theirs)
     (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
     int r = -set_files(&f, theirs);
     if (r == 0)
-        r = child_start(c, "/proc/self/exe", argv, NULL, &f);
+        r = child_start(
+            c, &(struct child_plan){.program = "/proc/self/exe", .argv = argv, .files = &f});
     (void)posix_spawn_file_actions_destroy(&f);
     return r;
 }
