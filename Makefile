@@ -47,7 +47,9 @@ FLAGS     = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSIO
             $(if $(CORO),-DCORO_UCONTEXT) $(CFLAGS)
 LIBS      = $(PC_LIBS) -lev -lm -ldl
 
-SRC     := $(filter-out daemon/main.c daemon/ctl.c,$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
+# Programs of their own; the rest is the library.
+MAINS   := daemon/main.c daemon/ctl.c worker/handler/rpopd_exec.c
+SRC     := $(filter-out $(MAINS),$(sort $(wildcard common/*.c worker/*.c worker/*/*.c daemon/*.c)))
 ASM     := $(sort $(wildcard worker/runtime/*.S))
 OBJ     := $(SRC:%.c=$(BUILD)/%.o) $(ASM:%.S=$(BUILD)/%.o)
 LIB     := $(BUILD)/librpopd.a
@@ -61,7 +63,7 @@ C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/
 SHELL_TESTS := $(sort $(wildcard tests/e2e/test_*.sh))
 MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5))
 
-all: $(BUILD)/rpopd $(BUILD)/rpopctl ## build the daemon and its control program: build/rpopd, build/rpopctl
+all: $(BUILD)/rpopd $(BUILD)/rpopctl ## build the daemon and its programs: build/rpopd, rpopctl, rpopd-exec
 
 CHECKS := # gates of `check` that a rules.mk brings
 -include $(sort $(wildcard daemon/rules.mk tests/*/rules.mk))
@@ -92,6 +94,12 @@ $(LIB) $(TESTLIB):
 $(BUILD)/rpopd: $(BUILD)/daemon/main.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
+
+# The daemon looks for it beside itself. It starts for a job: no library is loaded that it does not need.
+$(BUILD)/rpopd: | $(BUILD)/rpopd-exec
+$(BUILD)/rpopd-exec: $(BUILD)/worker/handler/rpopd_exec.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS)
 
 $(BUILD)/rpopctl: $(BUILD)/daemon/ctl.o $(LIB)
 	$(call say,LD,$@)
@@ -161,7 +169,7 @@ bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, 
 	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
 
 tidy: $(BUILD)/rpopd ## clang-tidy over common, worker, daemon
-	@printf '%s\n' $(SRC) daemon/main.c daemon/ctl.c | xargs -P $$(nproc) -n 1 sh -c \
+	@printf '%s\n' $(SRC) $(MAINS) | xargs -P $$(nproc) -n 1 sh -c \
 	  'clang-tidy --quiet "$$@" -- $(filter-out -MMD -MP -Werror,$(subst ','"'"',$(FLAGS))) 2>/dev/null' tidy
 
 format: ## lay out the code (clang-format)
@@ -180,13 +188,15 @@ SBIN    := $(PREFIX)/sbin
 BIN     := $(PREFIX)/bin
 UNITDIR := $(PREFIX)/lib/systemd/system
 MAN     := $(PREFIX)/share/man
+LIBEXEC := $(PREFIX)/lib/rpopd
 ETC     := $(SYSCONFDIR)/rpopd
 
-install: $(BUILD)/rpopd $(BUILD)/rpopctl ## install daemon, rpopctl, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
-	install -d $(addprefix $(DESTDIR),$(SBIN) $(BIN) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
+install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, rpopctl, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
+	install -d $(addprefix $(DESTDIR),$(SBIN) $(BIN) $(LIBEXEC) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
 	  $(MAN)/man1 $(MAN)/man5 $(MAN)/man8)
 	install -m 755 $(BUILD)/rpopd $(DESTDIR)$(SBIN)/rpopd
 	install -m 755 $(BUILD)/rpopctl $(DESTDIR)$(BIN)/rpopctl
+	install -m 755 $(BUILD)/rpopd-exec $(DESTDIR)$(LIBEXEC)/rpopd-exec
 	test -e $(DESTDIR)$(ETC)/rpopd.conf || install -m 644 conf/rpopd.conf $(DESTDIR)$(ETC)/rpopd.conf
 	for u in rpopd.service rpopd@.service; do \
 	  sed -e 's,@SBIN@,$(SBIN),g' -e 's,@ETC@,$(ETC),g' systemd/$$u >$(DESTDIR)$(UNITDIR)/$$u && \
@@ -199,7 +209,7 @@ install: $(BUILD)/rpopd $(BUILD)/rpopctl ## install daemon, rpopctl, configurati
 	@$(if $(DESTDIR),:,echo; echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now rpopd')
 
 uninstall: ## remove what install put there, but not the configuration
-	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(BIN)/rpopctl $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
+	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(BIN)/rpopctl $(LIBEXEC)/rpopd-exec $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
 	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man1/rpopctl.1 $(MAN)/man8/rpopd.8 \
 	  $(MAN)/man5/rpopd.conf.5)
 

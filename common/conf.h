@@ -27,11 +27,18 @@ struct conf_redis {
 enum conf_delivery { CONF_AT_LEAST_ONCE, CONF_AT_MOST_ONCE };
 
 /* In the order of conf_handler_types. */
-enum conf_handler_type { CONF_SLEEP, CONF_NULL };
+enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC };
 
 struct conf_handler {
     char *type;    /* name of a handler: "sleep", "null" */
     unsigned line; /* of the file: where it is described */
+    /* exec: what is started, NULL-terminated arrays */
+    char **command, **env;
+    char *cwd, *user, *umask; /* "": as the daemon's */
+    int64_t kill_grace_ms;
+    int nice;
+    char **rlimits; /* each as rlimit_parse reads it */
+    bool no_new_privs;
 };
 
 struct conf_queue {

@@ -1,9 +1,11 @@
 #include "common/conf_check.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "common/rlimit.h"
 #include "common/text.h"
 #include "common/url.h"
 
@@ -71,4 +73,30 @@ int conf_check_directory(const char *text, struct err *e)
     if (*text && *text != '/')
         return err_set(e, -EINVAL, "does not begin with a /, allowed is an absolute path");
     return 0;
+}
+
+int conf_check_variable(const char *text, struct err *e)
+{
+    char shown[80];
+    size_t name = strcspn(text, "=");
+    if (name == 0 || !text[name])
+        return err_set(e, -EINVAL, "%s is not a variable, allowed is \"NAME=value\"",
+                       text_quote(text, strlen(text), '"', shown, sizeof shown));
+    return 0;
+}
+
+int conf_check_umask(const char *text, struct err *e)
+{
+    size_t n = strlen(text);
+    bool good = strspn(text, "01234567") == n && (n == 3 || (n == 4 && *text == '0'));
+    if (n > 0 && !good)
+        return err_set(e, -EINVAL, "is not a mask, allowed is as in \"027\"");
+    return 0;
+}
+
+int conf_check_rlimit(const char *text, struct err *e)
+{
+    int resource;
+    struct rlimit limit;
+    return rlimit_parse(text, &resource, &limit, e);
 }

@@ -14,5 +14,8 @@ int conf_check_list(const char *text,
 int conf_check_list_or_empty(const char *text, struct err *e);
 int conf_check_http(const char *text, struct err *e);      /* "", address:port */
 int conf_check_directory(const char *text, struct err *e); /* "", an absolute path */
+int conf_check_variable(const char *text, struct err *e);  /* NAME=value */
+int conf_check_umask(const char *text, struct err *e);     /* "", 3 or 4 octal digits */
+int conf_check_rlimit(const char *text, struct err *e);    /* as common/rlimit.h reads it */
 
 #endif

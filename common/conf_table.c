@@ -10,9 +10,11 @@
 #define SIZE(a) (sizeof(a) / sizeof *(a))
 #define TOP(field) offsetof(struct conf, field)
 #define QUEUE(field) offsetof(struct conf_queue, field)
-#define YEAR 31536000.0 /* seconds */
+#define PROGRAM CONF_OF(CONF_EXEC) /* the types that start one */
+#define YEAR 31536000.0            /* seconds */
 
-const char *const conf_handler_types[] = {[CONF_SLEEP] = "sleep", [CONF_NULL] = "null", NULL};
+const char *const conf_handler_types[] = {
+    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null", [CONF_EXEC] = "exec", NULL};
 
 static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
 static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
@@ -74,7 +76,35 @@ static const struct conf_row queue[] = {
     {"handler.type", CONF_TEXT, QUEUE(handler.type), 1, 64, "\"sleep\"", CONF_REQUIRED | CONF_LIVE,
      conf_handler_types, NULL,
      "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
-     "is done at once."},
+     "is done at once. With exec a program is started and gets it on its standard input."},
+    {"handler.command", CONF_WORDS, QUEUE(handler.command), 1, 1000, "[ \"/bin/cat\" ]",
+     CONF_REQUIRED | CONF_LIVE | PROGRAM, NULL, NULL,
+     "The program and its arguments; no shell. Without a / in its name it is looked for in PATH."},
+    {"handler.env", CONF_WORDS, QUEUE(handler.env), 0, 1000, "[]", CONF_LIVE | PROGRAM, NULL,
+     conf_check_variable,
+     "Variables for its environment, \"NAME=value\" each; they count before the daemon's own."},
+    {"handler.cwd", CONF_TEXT, QUEUE(handler.cwd), 0, 4000, "\"\"", CONF_LIVE | PROGRAM, NULL,
+     conf_check_directory, "Directory it begins in, an absolute path. Empty: the daemon's."},
+    {"handler.kill_grace", CONF_SECONDS, QUEUE(handler.kill_grace_ms), 0, 3600, "5.0",
+     CONF_LIVE | PROGRAM, NULL, NULL,
+     "Time between TERM and KILL for it and all it has started, when a job is to end or has left "
+     "processes behind."},
+    {"handler.user", CONF_TEXT, QUEUE(handler.user), 0, 255, "\"\"", CONF_LIVE | PROGRAM, NULL,
+     NULL,
+     "User that it runs as, with the user's groups; for a daemon that was started as root. Empty: "
+     "the daemon's."},
+    {"handler.umask", CONF_TEXT, QUEUE(handler.umask), 0, 4, "\"\"", CONF_LIVE | PROGRAM, NULL,
+     conf_check_umask, "Its mask for the modes of new files, as in \"027\". Empty: the daemon's."},
+    {"handler.nice", CONF_COUNT, QUEUE(handler.nice), -20, 19, "0", CONF_LIVE | PROGRAM, NULL, NULL,
+     "What is added to its nice value."},
+    {"handler.rlimits", CONF_WORDS, QUEUE(handler.rlimits), 0, 32, "[]", CONF_LIVE | PROGRAM, NULL,
+     conf_check_rlimit,
+     "Its resource limits, \"nofile=1024\" or, soft and hard, \"core=0:unlimited\", by the names "
+     "of "
+     "man 2 setrlimit."},
+    {"handler.no_new_privs", CONF_BOOL, QUEUE(handler.no_new_privs), 0, 0, "false",
+     CONF_LIVE | PROGRAM, NULL, NULL,
+     "Whether no program in it may gain rights by set-user-ID or file capabilities."},
     {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LIVE, NULL, NULL,
      "Share among the queues of one priority: while all of them have jobs waiting, the jobs taken "
      "of "

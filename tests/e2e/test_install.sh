@@ -25,6 +25,7 @@ same() { diff "$tmp/want" "$1"; }
 cat >"$tmp/want" <<'L'
 644 etc/rpopd/rpopd.conf
 755 usr/bin/rpopctl
+755 usr/lib/rpopd/rpopd-exec
 644 usr/lib/systemd/system/rpopd.service
 644 usr/lib/systemd/system/rpopd@.service
 644 usr/lib/sysusers.d/rpopd.conf

@@ -394,14 +394,20 @@ static void the_manual_holds_the_settings_that_are_printed(void **state)
     free(text);
 }
 
-/* Takes away each # that no blank follows: those in front of settings. */
+/* Takes away each # that no blank follows: those in front of settings, but not of one that the
+ * sample's handler type has not. */
 static void uncomment(char *text)
 {
-    char *out = text;
-    for (const char *p = text; *p; p++)
-        if (*p != '#' || p[1] == ' ')
-            *out++ = *p;
-    *out = '\0';
+    bool of_another = false;
+    for (char *line = text, *end; *line; line = end) {
+        end = line + strcspn(line, "\n");
+        end += *end == '\n';
+        char *mark = line + strspn(line, " ");
+        bool setting = *mark == '#' && mark[1] != ' ';
+        if (setting && !of_another)
+            *mark = ' ';
+        of_another = (of_another && !setting) || !strncmp(mark, "# A setting of ", 15);
+    }
 }
 
 static void the_sample_without_its_marks_is_valid_and_changes_nothing(void **state)

@@ -6,15 +6,44 @@
 #include "common/conf_table.h"
 #include "common/conf_value.h"
 
+/* What must stand beside the setting in its group: the first handler type that may have it, where
+ * it is of some alone, and whatever that type, or the one that the value names, must have. */
+static const char *beside(const struct conf_row *row, const char *value, char out[200])
+{
+    bool names = !strcmp(row->name, "handler.type"), of_some = row->flags >= CONF_OF(0);
+    size_t n = 0, t = 0;
+    char quoted[80];
+    for (; conf_handler_types[t]; t++) {
+        (void)snprintf(quoted, sizeof quoted, "\"%s\"", conf_handler_types[t]);
+        if (names ? !strcmp(quoted, value) : of_some && conf_row_is_of(row, conf_handler_types[t]))
+            break;
+    }
+    out[0] = '\0';
+    if (!conf_handler_types[t])
+        return out;
+    if (!names)
+        n = (size_t)snprintf(out, 200, "type = %s; ", quoted);
+    for (size_t i = 0; i < conf_queue_rows.n; i++) {
+        const struct conf_row *other = &conf_queue_rows.row[i];
+        if (other != row && other->flags >= CONF_OF(0) &&
+            conf_row_needed(other, conf_handler_types[t]))
+            n += (size_t)snprintf(out + n, 200 - n, "%s = %s; ", strchr(other->name, '.') + 1,
+                                  other->def);
+    }
+    return out;
+}
+
 /* The setting of a row alone in a file that is well otherwise. */
 static const char *file_with(const struct conf_row *row, bool of_queue, const char *value)
 {
     static char text[6000];
-    char group[40] = "";
+    char group[240] = "", handler[200] = "";
+    bool of_handler = !strncmp(row->name, "handler.", 8);
     const char *close = "";
     const char *name = row->name, *dot = strchr(name, '.');
     if (dot) {
-        (void)snprintf(group, sizeof group, "%.*s: { ", (int)(dot - name), name);
+        (void)snprintf(group, sizeof group, "%.*s: { %s", (int)(dot - name), name,
+                       of_handler ? beside(row, value, handler) : "");
         name = dot + 1;
         close = " };";
     }
@@ -24,8 +53,8 @@ static const char *file_with(const struct conf_row *row, bool of_queue, const ch
     else
         (void)snprintf(text, sizeof text, "queues: ( {\n%s%s%s%s = %s;%s\n} );",
                        strcmp(row->name, "name") ? "name = \"q\"; " : "",
-                       strcmp(row->name, "handler.type") ? "handler: { type = \"null\"; }; " : "",
-                       group, name, value, close);
+                       of_handler ? "" : "handler: { type = \"null\"; }; ", group, name, value,
+                       close);
     return text;
 }
 
@@ -74,9 +103,9 @@ static void every_setting_refuses_every_other_type(void **state)
         {"1L", 1u << CONF_COUNT | 1u << CONF_BYTES | 1u << CONF_SECONDS | 1u << CONF_FACTOR},
         {"1.0", 1u << CONF_SECONDS | 1u << CONF_FACTOR},
         {"\"1\"", 1u << CONF_TEXT | 1u << CONF_CHOICE},
-        {"{ }", 0},
-        {"{ a = 1; }", 0},
-        {"[ ]", 0},
+        {"{ }", 1u << CONF_PAIRS},
+        {"{ a = 1; }", 1u << CONF_PAIRS},
+        {"[ ]", 1u << CONF_WORDS},
         {"[ 1, 2 ]", 0},
         {"( )", 1u << CONF_QUEUES},
         {"( 1, \"x\" )", 1u << CONF_QUEUES},
@@ -85,7 +114,8 @@ static void every_setting_refuses_every_other_type(void **state)
         for (size_t i = 0; i < kinds[k].rows->n; i++)
             for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
                 const struct conf_row *row = &kinds[k].rows->row[i];
-                if (!(values[v].fits & 1u << row->type))
+                bool empty = values[v].fits == 1u << CONF_WORDS && row->min > 0;
+                if (empty || !(values[v].fits & 1u << row->type))
                     refused(row, kinds[k].of_queue, values[v].value, ", allowed is ");
             }
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static const struct handler *const handlers[] = {&handler_sleep, &handler_null};
+static const struct handler *const handlers[] = {&handler_sleep, &handler_null, &handler_exec};
 
 const struct handler *handler_find(const char *type)
 {

@@ -107,6 +107,14 @@ bool child_reap(struct child *c, bool block)
     return true;
 }
 
+bool child_has_ended(const struct child *c)
+{
+    siginfo_t i = {.si_pid = 0};
+    if (c->reaped)
+        return true;
+    return waitid(P_PIDFD, (id_t)c->pidfd, &i, WEXITED | WNOHANG | WNOWAIT) < 0 || i.si_pid != 0;
+}
+
 int child_signal(const struct child *c, int signal)
 {
     if (c->reaped)

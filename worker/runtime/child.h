@@ -28,6 +28,7 @@ struct child_plan {                        /* borrowed */
 int child_start(struct child *c, const struct child_plan *plan);
 /* True once it has ended; block: waits for that. Status 255 where SIGCHLD is ignored. */
 bool child_reap(struct child *c, bool block);
+bool child_has_ended(const struct child *c);         /* the same, and leaves it unreaped */
 int child_signal(const struct child *c, int signal); /* 0; -ESRCH: it has been reaped */
 /* Some child_start started it, and it has not been reaped. */
 bool child_is_known(pid_t pid);

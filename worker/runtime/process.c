@@ -318,10 +318,17 @@ int process_await_end(struct process *p, int64_t deadline_ms, struct err *e)
     int r = begin_waiting(p, e);
     if (r < 0)
         return r;
-    if (!p->child.reaped)
+    if (!child_has_ended(&p->child))
         r = io_wait_readable(p->child.pidfd, deadline_ms, e);
     end_waiting(p, saved);
     return r;
+}
+
+bool process_has_ended(const struct process *p)
+{
+    GIVEN(p);
+    loop_check_thread(p->loop, __func__);
+    return child_has_ended(&p->child);
 }
 
 bool process_is_known(pid_t pid)

@@ -51,9 +51,10 @@ int process_signal(struct process *p, int signal);
  * -ECANCELED: it was killed (process_free or another wait reaps). */
 int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct err *e);
 /* Awaits its end and leaves it unreaped, so that its number, its group's and its session's stay its
- * own: process_wait takes it then. 0; ERROR_RUNTIME as above; -ETIMEDOUT and -ECANCELED: nothing
- * was done to it. */
+ * own: process_wait takes it then. Suspends nobody once it has ended. 0; ERROR_RUNTIME as above;
+ * -ETIMEDOUT and -ECANCELED: nothing was done to it. */
 int process_await_end(struct process *p, int64_t deadline_ms, struct err *e);
+bool process_has_ended(const struct process *p); /* never awaits */
 
 /* It is a child that was started by the runtime and not reaped yet: no orphan. Any thread. */
 bool process_is_known(pid_t pid);

@@ -1,0 +1,302 @@
+#include "worker/handler/program.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/callout.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/handler/environment.h"
+#include "worker/handler/launch.h"
+#include "worker/handler/program_path.h"
+#include "worker/handler/tree.h"
+#include "worker/runtime/io.h"
+#include "worker/runtime/task.h"
+
+#define LAUNCH_MS 30000 /* for the launcher to become the program */
+#define KILL_MS 3000    /* after KILL: as long as the kernel needs, and no longer */
+#define LOOK_FIRST_MS 1 /* between two looks at what is left */
+#define LOOK_MAX_MS 50
+
+struct program {
+    const struct conf_queue *queue; /* borrowed */
+    const char **environment;       /* with room for PROGRAM_ENV_MAX more */
+    size_t nenvironment;
+    const char *path; /* borrowed: where a command without a slash is looked for */
+    char **words;     /* the launcher's; NULL: it is not needed */
+    size_t nwords;
+    const char **argv; /* the launcher's words, the place of the file, the command */
+    char launcher[PATH_MAX];
+};
+
+struct running {
+    struct program *program; /* borrowed */
+    struct process *process;
+    struct tree tree;
+    bool over; /* running_end has seen to it */
+};
+
+/* How it is started -----------------------------------------------------------------------------
+ */
+
+static size_t count(char *const *texts)
+{
+    size_t n = 0;
+    while (texts[n])
+        n++;
+    return n;
+}
+
+static bool build_argv(struct program *p)
+{
+    const struct conf_handler *h = &p->queue->handler;
+    size_t n = count(h->command), at = 0;
+    if (launch_needed(h)) {
+        (void)launch_path(p->launcher);
+        p->words = launch_words(h, 0, &p->nwords);
+        if (!p->words)
+            return false;
+    }
+    p->argv = calloc(p->nwords + n + 2, sizeof *p->argv);
+    if (!p->argv)
+        return false;
+    for (; at < p->nwords; at++)
+        p->argv[at] = p->words[at];
+    at += p->words != NULL; /* the file, at each start */
+    for (size_t i = 0; i < n; i++)
+        p->argv[at++] = h->command[i];
+    return true;
+}
+
+struct program *program_new(const struct conf_queue *queue, struct err *e)
+{
+    struct program *p = calloc(1, sizeof *p);
+    if (p) {
+        p->queue = queue;
+        p->environment =
+            environment_new(environ, queue->handler.env, PROGRAM_ENV_MAX, &p->nenvironment);
+    }
+    if (!p || !p->environment || !build_argv(p)) {
+        (void)err_set(e, -ENOMEM, "no memory for the program of the queue %s", queue->name);
+        return program_free(p);
+    }
+    p->path = environment_get(p->environment, "PATH");
+    tree_adopt();
+    return p;
+}
+
+struct program *program_free(struct program *p)
+{
+    if (!p)
+        return NULL;
+    free(p->environment);
+    free(p->argv);
+    (void)launch_free(p->words, p->nwords);
+    free(p);
+    return NULL;
+}
+
+bool program_is_short(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EAGAIN;
+}
+
+/* Starting --------------------------------------------------------------------------------------
+ */
+
+/* The launcher's last words; nothing where it has become the program. */
+static int read_answer(int fd, struct err *e)
+{
+    char text[LAUNCH_ANSWER_MAX + 1];
+    size_t len = 0;
+    ssize_t n;
+    int64_t by = clock_now_ms() + LAUNCH_MS;
+    do {
+        n = io_read(fd, text + len, LAUNCH_ANSWER_MAX - len, by, e);
+        len += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && len < LAUNCH_ANSWER_MAX);
+    if (n < 0)
+        return (int)n;
+    text[len] = '\0';
+    char *sentence = text;
+    long code = strtol(text, &sentence, 10);
+    if (len == 0)
+        return 0;
+    return err_set(e, code > 0 && code < 4096 ? -(int)code : -EINVAL, "%s",
+                   sentence + (*sentence == ' '));
+}
+
+static int await_launch(struct running *r, struct err *e)
+{
+    int fd = process_take_pipe(r->process, LAUNCH_PIPE);
+    int code = read_answer(fd, e);
+    io_close(loop_running(), fd);
+    return code;
+}
+
+struct start {
+    struct running *running;
+    const char *const *env;
+    unsigned pipes;
+    const char *file;
+    struct err *e;
+};
+
+/* What the system's one number leaves open. */
+static void explain(void *arg)
+{
+    const struct start *s = arg;
+    struct program *p = s->running->program;
+    const char *cwd = p->queue->handler.cwd;
+    struct stat st;
+    int saved = errno;
+    if (*cwd && stat(cwd, &st) < 0)
+        (void)err_set(s->e, -errno, "its directory '%s': %s", cwd, strerror(errno));
+    else if (program_path_check(s->file, cwd, s->e) == 0)
+        (void)err_set(s->e, -saved, "%s", strerror(saved));
+    (void)err_prefix(s->e, "cannot start '%s'", p->queue->handler.command[0]);
+    errno = saved;
+}
+
+static int start_it(const struct start *s)
+{
+    struct program *p = s->running->program;
+    const struct conf_handler *h = &p->queue->handler;
+    struct process_options o = {.program = p->words ? p->launcher : s->file,
+                                .argv = p->argv,
+                                .envp = p->environment,
+                                .pipes = s->pipes | (p->words ? PROCESS_PIPE(LAUNCH_PIPE) : 0),
+                                .directory = *h->cwd ? h->cwd : NULL,
+                                .session = true,
+                                .alone = true};
+    size_t n = p->nenvironment;
+    for (size_t i = 0; s->env[i]; i++) {
+        assert(i < PROGRAM_ENV_MAX);
+        p->environment[n++] = s->env[i];
+    }
+    p->environment[n] = NULL;
+    if (p->words)
+        p->argv[p->nwords] = s->file;
+    s->running->process = process_start(&o, s->e);
+    if (s->running->process)
+        return 0;
+    if (!program_is_short(-errno))
+        callout(explain, (void *)s);
+    return -errno;
+}
+
+int running_start(struct program *p, const char *const env[], unsigned pipes,
+                  struct running **ret_running, struct err *e)
+{
+    char *file = malloc(PATH_MAX);
+    struct running *r = calloc(1, sizeof *r);
+    int code = file && r ? 0 : err_set(e, -ENOMEM, "no memory to start a program");
+    if (code == 0) {
+        r->program = p;
+        struct start s = {.running = r,
+                          .env = env,
+                          .pipes = pipes,
+                          .file = program_path_find(p->queue->handler.command[0], p->path, file),
+                          .e = e};
+        code = start_it(&s);
+    }
+    if (code == 0) {
+        r->tree = (struct tree){.leader = process_pid(r->process), .mark = env[0]};
+        code = p->words ? await_launch(r, e) : 0;
+    }
+    free(file);
+    if (code < 0)
+        (void)running_free(r);
+    else
+        *ret_running = r;
+    return code;
+}
+
+struct process *running_process(struct running *r)
+{
+    return r->process;
+}
+
+int running_await_end(struct running *r, int64_t deadline_ms, struct err *e)
+{
+    return process_await_end(r->process, deadline_ms, e);
+}
+
+struct running *running_free(struct running *r)
+{
+    if (!r)
+        return NULL;
+    if (r->process && !r->over)
+        (void)tree_signal(&r->tree, SIGKILL);
+    (void)process_free(r->process);
+    free(r);
+    return NULL;
+}
+
+/* Ending ----------------------------------------------------------------------------------------
+ */
+
+static bool hurried(const atomic_bool *at_once)
+{
+    return at_once && atomic_load(at_once);
+}
+
+/* Until nothing of it lives, or the deadline. -ETIMEDOUT, -ECANCELED, -ENOMEM. */
+static int await_all(struct running *r, int64_t deadline_ms)
+{
+    int code = process_await_end(r->process, deadline_ms, NULL);
+    r->tree.ended = code == 0;
+    for (int64_t pause_ms = LOOK_FIRST_MS; code == 0 && tree_is_left(&r->tree); pause_ms *= 2) {
+        if (clock_now_ms() >= deadline_ms)
+            return -ETIMEDOUT;
+        code = task_sleep(pause_ms < LOOK_MAX_MS ? pause_ms : LOOK_MAX_MS);
+    }
+    return code;
+}
+
+/* What forks faster than it is killed is killed again. */
+static int kill_all(struct running *r)
+{
+    int64_t by = clock_now_ms() + KILL_MS;
+    int code;
+    do {
+        (void)tree_signal(&r->tree, SIGKILL);
+        int64_t step = clock_now_ms() + LOOK_MAX_MS;
+        code = await_all(r, step < by ? step : by);
+    } while (code == -ECANCELED || (code == -ETIMEDOUT && clock_now_ms() < by));
+    return code;
+}
+
+/* It has ended, or was killed: what the kernel cannot end now is left to the loop. */
+static int status_of(struct running *r)
+{
+    int status = -SIGKILL;
+    int code;
+    do {
+        code = process_wait(r->process, clock_now_ms() + LOOK_MAX_MS, &status, NULL);
+    } while (code == -ECANCELED);
+    return code == 0 ? status : -SIGKILL;
+}
+
+int running_end(struct running *r, const atomic_bool *at_once)
+{
+    int64_t grace_ms = hurried(at_once) ? 0 : r->program->queue->handler.kill_grace_ms;
+    r->tree.ended = process_has_ended(r->process);
+    int code = r->tree.ended && !tree_is_left(&r->tree) ? 0 : -ETIMEDOUT;
+    if (code < 0 && grace_ms > 0) {
+        (void)tree_signal(&r->tree, SIGTERM);
+        code = await_all(r, clock_now_ms() + grace_ms);
+    }
+    if (code < 0)
+        code = kill_all(r);
+    if (code < 0)
+        log_warn("process-left", "queue='%s' pid=%d what='it does not end after KILL'",
+                 r->program->queue->name, r->tree.leader);
+    r->over = true;
+    return status_of(r);
+}

@@ -1,0 +1,55 @@
+/* program.h - a program as a queue's settings describe it: checked, started, and ended with all
+ * that it has started.
+ * Runs on: the worker's loop thread; program_check on any. Awaits only where said. Errors: negative
+ * errno with a sentence. Units: milliseconds. Source: man 3 posix_spawn, DESIGN of the settings in
+ * rpopd.conf(5).
+ *
+ * It leads a session and a group of its own, begins in `cwd`, holds none of the daemon's
+ * descriptors, and has no signal blocked and SIGPIPE as it was. Nothing of it outlives
+ * running_end. */
+#ifndef WORKER_HANDLER_PROGRAM_H
+#define WORKER_HANDLER_PROGRAM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "common/conf.h"
+#include "common/err.h"
+#include "worker/runtime/process.h"
+
+struct program; /* how a queue's is started; one a worker and queue */
+struct running; /* one that was started */
+
+/* What is wrong with the settings on this machine: the command is not there or must not be
+ * executed, no interpreter, no such user or directory. 0, -ENOMEM, or -EINVAL with `handler.name:
+ * what, allowed`. */
+int program_check(const struct conf_queue *queue, struct err *e);
+
+/* Gives; borrows the queue. NULL with *e: no memory. */
+struct program *program_new(const struct conf_queue *queue, struct err *e);
+struct program *program_free(struct program *p); /* takes; NULL is fine; returns NULL */
+
+#define PROGRAM_ENV_MAX 8 /* variables of one start */
+
+/* Starts it. `env`: at most PROGRAM_ENV_MAX variables more, NULL-terminated; the first of them
+ * marks all that it starts, and is borrowed until running_free: no other's has this value. `pipes`:
+ * PROCESS_STDIN, _STDOUT, _STDERR, PROCESS_PIPE(3). Awaits where the launcher is needed (`user` and
+ * the like). 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (no process): program_is_short; -ECANCELED;
+ * else it cannot be started, and the sentence says why. */
+int running_start(struct program *p, const char *const env[], unsigned pipes,
+                  struct running **ret_running, struct err *e);
+/* The code is of those that say: not now, not for want of anything in the program. */
+bool program_is_short(int code);
+
+struct process *running_process(struct running *r); /* borrowed: its pipes, its number */
+/* Awaits its end, as process_await_end does: it is not reaped before running_end. */
+int running_await_end(struct running *r, int64_t deadline_ms, struct err *e);
+/* Awaits: TERM to all of it that lives, KILL to what is left after kill_grace; where *at_once is or
+ * becomes set, and where the task is cancelled meanwhile, KILL without more grace. Where nothing
+ * lives any more this suspends nobody. Returns its exit status, or -(the signal that ended it). */
+int running_end(struct running *r, const atomic_bool *at_once);
+/* Takes; kills where running_end was not called. The pipes that were taken are the taker's. NULL is
+ * fine; returns NULL. */
+struct running *running_free(struct running *r);
+
+#endif

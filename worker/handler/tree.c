@@ -1,0 +1,213 @@
+#include "worker/handler/tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/callout.h"
+#include "worker/runtime/process.h"
+
+#define PATH_ROOM 64
+#define CHUNK 4096
+
+void tree_adopt(void)
+{
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+struct pids { /* a list that grows; without memory for it, what came so far */
+    pid_t *at;
+    size_t n, room;
+};
+
+static void put(struct pids *l, pid_t pid)
+{
+    if (l->n == l->room) {
+        size_t room = l->room ? l->room * 2 : 64;
+        pid_t *at = realloc(l->at, room * sizeof *at);
+        if (!at)
+            return;
+        l->at = at;
+        l->room = room;
+    }
+    l->at[l->n++] = pid;
+}
+
+/* Reading /proc ---------------------------------------------------------------------------------
+ */
+
+/* The numbers in a file, with blanks between them. */
+static void read_numbers(const char *path, struct pids *to)
+{
+    char text[CHUNK];
+    pid_t number = 0;
+    bool digits = false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0;
+    while (fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+        for (ssize_t i = 0; i < n; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                number = number * 10 + (text[i] - '0');
+                digits = true;
+            } else if (digits) {
+                put(to, number);
+                number = 0;
+                digits = false;
+            }
+        }
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* The children of all threads. */
+static void read_children(pid_t pid, struct pids *to)
+{
+    char path[PATH_ROOM + 2 * sizeof(((struct dirent *)0)->d_name)];
+    (void)snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR *threads = opendir(path);
+    for (const struct dirent *d; threads && (d = readdir(threads));) {
+        if (d->d_name[0] == '.')
+            continue;
+        (void)snprintf(path, sizeof path, "/proc/%d/task/%s/children", pid, d->d_name);
+        read_numbers(path, to);
+    }
+    if (threads)
+        (void)closedir(threads);
+}
+
+struct status {
+    char state; /* Z: it has ended */
+    pid_t parent, group, session;
+};
+
+static bool read_status(pid_t pid, struct status *ret)
+{
+    char path[PATH_ROOM], text[512];
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    text[n < 0 ? 0 : n] = '\0';
+    const char *name_end = strrchr(text, ')'); /* the name may hold anything */
+    return name_end && sscanf(name_end + 1, " %c %d %d %d", &ret->state, &ret->parent, &ret->group,
+                              &ret->session) == 4;
+}
+
+/* The variable stands in its environment, whole. */
+static bool is_marked(pid_t pid, const char *mark)
+{
+    char path[PATH_ROOM], text[CHUNK];
+    size_t len = strlen(mark) + 1, at = 0; /* how much of it stands there; with its NUL */
+    bool skip = false, found = false;
+    (void)snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = 0;
+    while (!found && fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+        for (ssize_t i = 0; i < n && !found; i++) {
+            if (!skip && text[i] == mark[at])
+                found = ++at == len;
+            else
+                skip = true;
+            if (!text[i]) {
+                skip = false;
+                at = 0;
+            }
+        }
+    if (fd >= 0)
+        (void)close(fd);
+    return found;
+}
+
+/* The tree --------------------------------------------------------------------------------------
+ */
+
+/* What this process has inherited: the children of its main thread but those it started itself. */
+static void read_orphans(struct pids *to)
+{
+    char path[PATH_ROOM];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    read_numbers(path, to);
+    size_t kept = 0;
+    for (size_t i = 0; i < to->n; i++)
+        if (!process_is_known(to->at[i]))
+            to->at[kept++] = to->at[i];
+    to->n = kept;
+}
+
+/* Nobody else waits for it. False: it lives. */
+static bool reap(pid_t pid, const struct status *s)
+{
+    siginfo_t i;
+    if (s->state != 'Z' || s->parent != getpid())
+        return false;
+    (void)waitid(P_PID, (id_t)pid, &i, WEXITED | WNOHANG);
+    return true;
+}
+
+static bool belongs(const struct tree *t, pid_t pid, const struct status *s)
+{
+    return s->session == t->leader || s->group == t->leader || is_marked(pid, t->mark);
+}
+
+/* All that lives of it but the leader. */
+static void read_members(const struct tree *t, struct pids *to)
+{
+    struct pids orphans = {0};
+    struct status s;
+    read_orphans(&orphans);
+    for (size_t i = 0; i < orphans.n; i++) {
+        pid_t pid = orphans.at[i];
+        if (read_status(pid, &s) && !reap(pid, &s) && belongs(t, pid, &s))
+            put(to, pid);
+    }
+    free(orphans.at);
+    if (!t->ended)
+        read_children(t->leader, to);
+    for (size_t i = 0; i < to->n; i++)
+        read_children(to->at[i], to);
+}
+
+struct look {
+    const struct tree *tree;
+    int signal; /* 0: only a look */
+    unsigned found;
+};
+
+static void look_now(void *arg)
+{
+    struct look *l = arg;
+    struct pids members = {0};
+    struct status s;
+    read_members(l->tree, &members);
+    for (size_t i = 0; i < members.n; i++) {
+        pid_t pid = members.at[i];
+        if (!read_status(pid, &s) || s.state == 'Z' || s.state == 'X')
+            continue;
+        l->found++;
+        if (l->signal && s.group != l->tree->leader)
+            (void)kill(pid, l->signal);
+    }
+    free(members.at);
+}
+
+bool tree_is_left(const struct tree *t)
+{
+    struct look l = {.tree = t};
+    callout(look_now, &l);
+    return l.found > 0;
+}
+
+unsigned tree_signal(const struct tree *t, int signal)
+{
+    struct look l = {.tree = t, .signal = signal};
+    (void)kill(-t->leader, signal); /* all of the group at once: none of it can fork away */
+    callout(look_now, &l);
+    return l.found;
+}
