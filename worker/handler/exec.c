@@ -86,9 +86,7 @@ static int begin(struct run *r, struct err *e)
         return code;
     code = exec_pipes_open(&r->pipes, r->job, running_process(r->running), e);
     if (code < 0)
-        (void)running_end(r->running, &(atomic_bool){true});
-    if (code < 0)
-        r->running = running_free(r->running);
+        r->running = running_free(r->running); /* kills */
     return code;
 }
 
