@@ -169,6 +169,21 @@ static void check_types(struct load *l, const struct place *p, const char *type)
     }
 }
 
+/* What is popped before it runs is tried once. */
+static void check_once(struct load *l, const struct place *p, struct conf_queue *q)
+{
+    char sentence[80];
+    size_t attempts = (size_t)(conf_row_find(p->rows, "attempts") - p->rows->row);
+    if (q->delivery != CONF_AT_MOST_ONCE)
+        return;
+    if (p->seen[attempts] && q->attempts != 1) {
+        (void)snprintf(sentence, sizeof sentence,
+                       "is %d, allowed is 1 where delivery is at-most-once", q->attempts);
+        complain(l, p->seen[attempts], p, "attempts", sentence);
+    }
+    q->attempts = 1;
+}
+
 static void check_unique(struct load *l, const struct place *p, size_t index,
                          const config_setting_t *s)
 {
@@ -198,6 +213,7 @@ static void load_queue(struct load *l, struct conf_queue *q, size_t index,
     load_group(l, &place, "", s);
     check_required(l, &place, q->handler.type, line_of(s));
     check_types(l, &place, q->handler.type);
+    check_once(l, &place, q);
     check_unique(l, &place, index, s);
 }
 

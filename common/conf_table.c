@@ -126,10 +126,12 @@ static const struct conf_row queue[] = {
      "No delay is longer."},
     {"backoff.jitter", CONF_FACTOR, QUEUE(backoff_jitter), 0, 1, "0.1", CONF_LIVE, NULL, NULL,
      "Part of a delay that is random."},
-    {"delivery", CONF_CHOICE, QUEUE(delivery), 0, 0, "\"at-least-once\"", CONF_LATER | CONF_LIVE,
-     deliveries, NULL,
+    {"delivery", CONF_CHOICE, QUEUE(delivery), 0, 0, "\"at-least-once\"", CONF_LIVE, deliveries,
+     NULL,
      "With at-least-once a job is kept until its outcome is settled. With at-most-once it is "
-     "popped before it runs."},
+     "popped "
+     "before it runs: what a crash or a lost answer meets is lost, nothing runs twice, and a try "
+     "that fails is the last (attempts is 1)."},
     {"max_payload", CONF_BYTES, QUEUE(max_payload), 1, 536870912, "67108864", CONF_LIVE, NULL, NULL,
      "Bytes of the largest payload; a larger one goes to the dead letters."},
     {"max_recoveries", CONF_COUNT, QUEUE(max_recoveries), 1, 1000000, "3", CONF_LIVE, NULL, NULL,

@@ -65,6 +65,8 @@ struct job {
     bool large;              /* over max_payload: len tells how large, payload is empty */
     bool condemned;          /* it brought the daemon down too often */
     bool running;            /* handed to a worker, not back yet */
+    bool begun;              /* its handler was called */
+    bool once;               /* delivered at most once: it is nowhere but here */
     bool tried;              /* its settle was sent before, and the answer was lost */
     enum job_outcome outcome;
     uint32_t attempt; /* from 1 */

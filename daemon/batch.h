@@ -55,6 +55,7 @@ struct batch {
     int64_t born_ms;       /* when memory first knew it */
     uint32_t hollow;       /* settled when their payloads were last overwritten */
     bool records;          /* its elements are records: claimed from the retries */
+    bool once;             /* delivered at most once: nothing of it is in Redis (once.c) */
     bool dirty;            /* in one of the queue's lists of what is to be settled */
     bool refused;          /* Redis refused its last settle */
     bool gone;             /* its list is no longer there, or no longer mine */

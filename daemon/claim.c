@@ -28,6 +28,7 @@
 #define SHARED_LINKS 4
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
+#define STOP_LOOK_MS 50
 
 struct claims {
     struct queue **wanting; /* each once: what may be claimed or popped next turn */
@@ -83,11 +84,17 @@ struct claims *claims_free(struct claims *c)
     return NULL;
 }
 
+static void stop_step(struct queue *q);
+
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
     thread_assert(&on_master);
-    claim_kick(w->data);
+    struct queue *q = w->data;
+    if (q->claim.stopping)
+        stop_step(q);
+    else
+        claim_kick(q);
 }
 
 int claim_open(struct queue *q)
@@ -175,6 +182,8 @@ void claim_put_back(struct queue *q)
 void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
 {
     struct queue *q = b->queue;
+    if (b->once)
+        return once_begin(b, element, n, wanted);
     if (batch_fill(b, n, NULL, 0) < 0) {
         (void)batch_free(b); /* a comparison finds it again */
         master_short(q->master);
@@ -207,7 +216,8 @@ bool claim_well_formed(const struct redis_reply *r)
         r->item[1].type != REDIS_INTEGER)
         return false;
     for (size_t i = 2; i < r->n; i++)
-        if (r->item[i].type != REDIS_STRING && r->item[i].type != REDIS_LARGE)
+        if (r->item[i].type != REDIS_STRING && r->item[i].type != REDIS_LARGE &&
+            r->item[i].type != REDIS_INTEGER)
             return false;
     return true;
 }
@@ -218,7 +228,7 @@ static void RUNS_ON(on_master)
 {
     uint32_t n = (uint32_t)(r->n - 2);
     q->claim.depth = r->item[1].integer;
-    if (redis_is(&r->item[0], "ok") && n && b->epoch == q->epoch) {
+    if (redis_is(&r->item[0], "ok") && n && (b->once || b->epoch == q->epoch)) {
         q->claim.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_CLAIM);
         share_charge(&q->claim.share, n);
@@ -249,6 +259,7 @@ static void RUNS_ON(on_master)
     struct claim *c = &q->claim;
     struct batch *b = c->batch;
     bool pop = c->pop;
+    uint32_t reserved = c->reserved;
     c->batch = NULL;
     queue_unreserve(q, c->reserved);
     share_charge(&c->share, -(int64_t)c->reserved);
@@ -263,7 +274,10 @@ static void RUNS_ON(on_master)
         back_off(q);
         if (pop)
             claim_put_back(q);
+    } else if (b->once && !c->stopping) {
+        once_unanswered(b, pop ? 1 : reserved);
     }
+    c->stopping = 0;
     if (b->epoch == q->epoch)
         owner_raise(q);
     (void)batch_free(b);
@@ -302,6 +316,9 @@ static int RUNS_ON(on_master) send_pop(struct queue *q)
 
 static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
 {
+    const char *source = pop ? q->key.popped : q->key.queue;
+    if (b->once)
+        return redis_send(q->claim.link, once_claim(b, source, n, BURST_BYTES), 0, on_claim, q);
     char *entry = batch_entry(b);
     if (!entry)
         return -1;
@@ -309,7 +326,7 @@ static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint3
     redis_arg_text(c, q->key.owner);
     redis_arg_text(c, q->key.paused);
     redis_arg_text(c, q->key.queue);
-    redis_arg_text(c, pop ? q->key.popped : q->key.queue);
+    redis_arg_text(c, source);
     redis_arg_text(c, b->list);
     redis_arg_text(c, q->key.batches);
     redis_arg_text(c, q->epoch->name);
@@ -327,6 +344,8 @@ static void RUNS_ON(on_master) claim(struct queue *q, uint32_t n, bool pop)
 {
     struct claim *c = &q->claim;
     struct batch *b = batch_new(q, "", ++q->master->batch_numbers);
+    if (b)
+        b->once = once_is(q);
     if (!b || (pop && send_pop(q) < 0) || send_claim(q, b, n, pop) < 0) {
         (void)batch_free(b);
         return again_in(q, 1000);
@@ -437,9 +456,34 @@ void claim_seen(struct queue *q, int64_t jobs)
     claim_kick(q);
 }
 
-/* What it still brings lies in passage, or in a batch where the claim behind it came through. */
+/* The raise is confirmed: the claim behind the pop takes nothing from here, and if it took
+ * something before, its answer was sent before and is here by the next look. */
+static void RUNS_ON(on_master) stop_step(struct queue *q)
+{
+    struct claim *c = &q->claim;
+    if (!c->batch || !c->pop) {
+        c->stopping = 0;
+        return claim_kick(q);
+    }
+    c->stopping += owner_current(q);
+    if (c->stopping > 2)
+        return redis_link_reset(c->link);
+    again_in(q, STOP_LOOK_MS);
+}
+
+/* What it still brings lies in passage, or in a batch where the claim behind it came through. Where
+ * that is the only place of the job, its answer is waited for, or made impossible, first. */
 void claim_stop(struct queue *q)
 {
-    if (q->claim.batch && q->claim.pop)
-        redis_link_reset(q->claim.link);
+    struct claim *c = &q->claim;
+    if (!c->batch || !c->pop)
+        return;
+    if (!c->batch->once)
+        return redis_link_reset(c->link);
+    if (c->stopping)
+        return;
+    c->stopping = 1;
+    if (c->batch->epoch == q->epoch)
+        owner_raise(q);
+    again_in(q, STOP_LOOK_MS);
 }

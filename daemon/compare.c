@@ -32,7 +32,7 @@ static bool not_judged(const struct batch *b)
 
 static struct batch *next_of_mine(struct recovery *x, struct batch *from)
 {
-    while (from && (from->epoch != x->epoch || from->gone))
+    while (from && (from->epoch != x->epoch || from->gone || from->once))
         from = from->next;
     return from;
 }

@@ -68,13 +68,15 @@ void dispatch_pump(struct queue *q)
         m->held_back = true;
         return;
     }
-    if (!owner_sure(q))
-        return master_beat_within(m, 0); /* replies may have waited for longer than the lease */
-    for (struct job *j; (j = job_list_pop(&q->waiting));)
-        if (!hand_over(m, j)) {
-            job_list_unpop(&q->waiting, j);
+    bool sure = owner_sure(q);
+    for (struct job *j; (j = job_list_pop(&q->waiting));) {
+        if ((sure || j->once) && hand_over(m, j))
+            continue;
+        job_list_unpop(&q->waiting, j);
+        if (sure || j->once)
             return master_short(m);
-        }
+        return master_beat_within(m, 0); /* replies may have waited for longer than the lease */
+    }
 }
 
 static void cancel_running(struct job *j, enum job_cancel why)
@@ -130,11 +132,24 @@ static uint32_t abandon_jobs(struct batch *b)
     return running;
 }
 
+static void leave_waiting(struct queue *q)
+{
+    struct job *j = q->waiting.head;
+    job_list_init(&q->waiting);
+    for (struct job *next; j; j = next) {
+        next = j->next;
+        if (j->once)
+            job_list_push(&q->waiting, j);
+    }
+}
+
 void dispatch_abandon(struct queue *q)
 {
     struct master *m = q->master;
-    job_list_init(&q->waiting);
+    leave_waiting(q);
     for (struct batch *b = q->batches; b; b = b->next) {
+        if (b->once)
+            continue;
         uint32_t running = abandon_jobs(b);
         if (!b->gone)
             settle_lost(q, running);
@@ -161,9 +176,11 @@ static void not_ended(struct job *j)
     }
     if (b->trial)
         return; /* the trial goes on with it */
-    if (cancelled)
+    if (cancelled && !j->once)
         return; /* stays in its batch, not begun: it is given back */
     job_list_unpop(&q->waiting, j);
+    if (cancelled)
+        return;
     if (why != JOB_LATE)
         master_short(q->master);
     else

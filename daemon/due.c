@@ -188,7 +188,7 @@ static void RUNS_ON(on_master)
         q->due.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_DUE);
         share_charge(&q->claim.share, n);
-        if (n && mine)
+        if (n && (b->once || mine))
             return claim_begin(b, r->item + 2, n, !master_quiet(q->master));
     }
     if (redis_is(&r->item[0], "paused"))
@@ -204,8 +204,9 @@ static void RUNS_ON(on_master)
     (void)link;
     struct queue *q = data;
     struct batch *b = q->due.batch;
+    uint32_t reserved = q->due.reserved;
     q->due.batch = NULL;
-    queue_unreserve(q, q->due.reserved);
+    queue_unreserve(q, reserved);
     q->due.reserved = 0;
     if (r && claim_well_formed(r)) {
         claimed(q, b, r);
@@ -214,6 +215,8 @@ static void RUNS_ON(on_master)
     if (r) {
         trouble_is(&q->trouble, TROUBLE_DUE, q->conf->name, r);
         back_off(q);
+    } else if (b->once) {
+        once_unanswered(b, reserved);
     }
     if (b->epoch == q->epoch)
         owner_raise(q); /* it may have moved records all the same: a comparison finds them */
@@ -223,6 +226,9 @@ static void RUNS_ON(on_master)
 
 static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint32_t n)
 {
+    if (b->once)
+        return redis_send(q->master->work, once_claim(b, q->key.retry, n, DUE_BYTES), 0, on_claim,
+                          q);
     char *entry = batch_entry(b);
     if (!entry)
         return -1;
@@ -264,6 +270,8 @@ void due_kick(struct queue *q)
     if (!allowed(q) || !(n = share(q, queue_room(q))))
         return;
     struct batch *b = batch_new(q, "r", ++q->master->batch_numbers);
+    if (b)
+        b->once = once_is(q);
     if (!b || send_claim(q, b, n) < 0) {
         (void)batch_free(b);
         return back_off(q);

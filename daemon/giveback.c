@@ -150,6 +150,8 @@ static void drop_waiting(struct batch *b)
 
 static void begin(struct batch *b)
 {
+    if (b->once)
+        return;
     b->give = !b->gone;
     if (b->gone && master_quiet(b->queue->master))
         drop_waiting(b);
@@ -166,6 +168,7 @@ void giveback_all(struct queue *q)
     for (struct batch *b = q->batches; b; b = b->next)
         begin(b);
     give_next(q);
+    once_give_back(q);
 }
 
 void giveback_forget(struct batch *b)

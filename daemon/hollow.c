@@ -31,7 +31,7 @@ static uint32_t settled(const struct batch *b)
 static bool is_worth_it(const struct batch *b)
 {
     uint32_t n = settled(b);
-    return !b->gone && !b->out && !b->giving && n < b->length && n > b->length / 2 &&
+    return !b->once && !b->gone && !b->out && !b->giving && n < b->length && n > b->length / 2 &&
            n > b->hollow && clock_now_ms() - b->born_ms > AGE_MS;
 }
 

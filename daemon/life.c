@@ -93,7 +93,7 @@ static void RUNS_ON(on_master) leave_queue(struct queue *q)
         q->released = !q->owner.asking && !q->owner.unsure;
         return;
     }
-    if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing)
+    if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing || once_is_counting(q))
         return;
     if (!owner_current(q) || q->recover.owed)
         return owner_kick(q); /* after a cut a comparison comes before the release */

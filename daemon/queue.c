@@ -69,6 +69,7 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf)
     adopt_init(q);
     settle_init(q);
     giveback_init(q);
+    once_init(q);
     pause_init(q);
     due_init(q);
     if (claim_open(q) < 0)
@@ -87,6 +88,7 @@ struct queue *queue_free(struct queue *q)
     owner_deinit(q);
     settle_deinit(q);
     giveback_deinit(q);
+    once_deinit(q);
     due_deinit(q);
     while (q->batches)
         queue_forget(q, q->batches);

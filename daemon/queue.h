@@ -16,6 +16,7 @@
  *   due.c       retries and delayed jobs whose time has come
  *   hollow.c    the payloads of settled jobs beside one that runs long
  *   giveback.c  claimed and not begun: back to the list
+ *   once.c      of jobs that are delivered at most once: claim, settle, back to the list
  *
  * The state of a room is written by that room alone; the others read it. */
 #ifndef DAEMON_QUEUE_H
@@ -66,7 +67,8 @@ struct claim {
     int64_t pause_ms;      /* backoff after an error; 0: none */
     ev_timer again;
     bool putting;
-    bool wanting; /* in the master's list of those that may claim */
+    unsigned stopping; /* a pop is being given up: looks at it so far (claim_stop) */
+    bool wanting;      /* in the master's list of those that may claim */
     struct share share;
 };
 
@@ -94,6 +96,12 @@ struct giveback {
     struct batch *batch; /* being given back; NULL: none */
     bool out;            /* its script is on the way; else `again` is set */
     ev_timer again;
+};
+
+struct once {
+    uint64_t done; /* counted here, not yet in Redis */
+    bool counting;
+    ev_timer again; /* Redis refused what was to be pushed back: not before */
 };
 
 struct recover {
@@ -148,6 +156,7 @@ struct queue {
     struct tracked_queue tracked;
     struct settle settle;
     struct giveback giveback;
+    struct once once;
     struct recover recover;
     struct due due;
     struct look look;
@@ -340,5 +349,32 @@ void giveback_batch(struct batch *b) RUNS_ON(on_master);
 void giveback_all(struct queue *q) RUNS_ON(on_master);
 /* b is being forgotten. */
 void giveback_forget(struct batch *b);
+
+/* ---- once.c ---- */
+
+void once_init(struct queue *q);
+void once_deinit(struct queue *q);
+/* The queue's jobs are delivered at most once. */
+bool once_is(const struct queue *q);
+/* Begins the claim of b's jobs; from: the list, the place of passage, or the retries. */
+struct redis_command *once_claim(struct batch *b, const char *from, uint32_t n, int64_t bytes)
+    RUNS_ON(on_master);
+/* Takes b, whose n elements are nowhere else: its jobs begin, or go back where they are not
+ * wanted. */
+void once_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
+    RUNS_ON(on_master);
+/* A claim of b, of n jobs at most, was not answered. */
+void once_unanswered(const struct batch *b, uint32_t n);
+/* Its jobs that have ended: done is counted, the rest are dead letters. 0, or -1 where one could
+ * not be sent. */
+int once_flush(struct batch *b) RUNS_ON(on_master);
+/* Begins the command that makes j, which is dead, a dead letter. */
+struct redis_command *once_dead(struct job *j, const char *head, const char *counter)
+    RUNS_ON(on_master);
+/* Once a turn: tells Redis how many are done. */
+void once_count(struct queue *q) RUNS_ON(on_master);
+bool once_is_counting(const struct queue *q);
+/* What was popped and has not begun returns to the list. */
+void once_give_back(struct queue *q) RUNS_ON(on_master);
 
 #endif

@@ -9,6 +9,7 @@
 #include "daemon/queue.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -146,6 +147,8 @@ void settle_ended(struct job *j)
 {
     struct batch *b = j->batch;
     b->ended++;
+    free(j->record); /* the one that it came with */
+    j->record = NULL;
     if (j->outcome != JOB_DONE) {
         b->special++;
         log_failure(j);
@@ -199,6 +202,8 @@ static void RUNS_ON(on_master) read_again(struct batch *b)
 static int RUNS_ON(on_master) flush_batch(struct batch *b)
 {
     bool mine = b->epoch == b->queue->epoch;
+    if (b->once)
+        return once_flush(b);
     if (b->gone && mine)
         drop_ended(b);
     if (b->gone && !b->out && !has_jobs(b)) {
@@ -282,4 +287,5 @@ void settle_flush(struct queue *q)
         settle_dirty(b);
         wake_in(q, &s->again, r < 0 ? 1000 : LINGER_MS);
     }
+    once_count(q);
 }

@@ -100,6 +100,9 @@ static RUNS_ON(on_master) struct redis_command *begin_record(struct job *j, cons
     struct batch *b = j->batch;
     struct queue *q = b->queue;
     bool again = j->outcome == JOB_RETRY;
+    const char *as = is_cancelled(j) ? "cancelled" : "dead";
+    if (b->once)
+        return once_dead(j, head, as);
     struct redis_command *c = begin(b, again ? "retry" : "dead", 5);
     redis_arg_text(c, again ? q->key.retry : q->key.dead);
     redis_arg_text(c, b->field);
@@ -112,7 +115,7 @@ static RUNS_ON(on_master) struct redis_command *begin_record(struct job *j, cons
     }
     redis_arg_int(c, q->conf->dead_max);
     redis_arg_int(c, q->conf->dead_age_ms);
-    redis_arg_text(c, is_cancelled(j) ? "cancelled" : "dead");
+    redis_arg_text(c, as);
     return c;
 }
 

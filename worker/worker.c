@@ -115,6 +115,7 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     }
     struct err why = {0};
     crash_job(j);
+    j->begun = true;
     int64_t begun_ms = clock_now_ms();
     j->outcome = hook->handler->run(j, hook->state, &why);
     j->run_ms = clock_now_ms() - begun_ms;

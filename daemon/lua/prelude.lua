@@ -42,6 +42,14 @@ local function record(list, index, head, skip)
   end
   return head .. string.sub(element, skip + 1)
 end
+-- A dead letter; how many are kept, and for how long (where that is refused, the next one has more to remove).
+-- 0: it lies there already.
+local function bury(dead, member, max, age)
+  local n = call('ZADD', dead, now(), member)
+  redis.pcall('ZREMRANGEBYRANK', dead, 0, -1 - max)
+  redis.pcall('ZREMRANGEBYSCORE', dead, '-inf', now() - age)
+  return n
+end
 local function body()
 -- One allowed write: after it a full Redis lets the rest of the script write too.
 call('UNLINK', none)

@@ -80,6 +80,20 @@ static void each_outcome_becomes_what_redis_is_told(void **state)
     }
 }
 
+static void what_is_delivered_once_and_has_begun_is_dead_at_the_end(void **state)
+{
+    struct job *j = *state;
+    j->once = true;
+    j->outcome = JOB_CANCELLED;
+    (void)job_cancel(j, CANCEL_SHUTDOWN);
+    assert_false(outcome_decide(j)); /* it goes back */
+    conf.attempts = 1;
+    j->begun = true;
+    assert_true(outcome_decide(j));
+    assert_int_equal(j->outcome, JOB_DEAD);
+    assert_string_equal(j->reason, "the daemon ended while it ran");
+}
+
 static void a_timeout_names_its_seconds(void **state)
 {
     struct job *j = *state;
@@ -168,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(each_outcome_becomes_what_redis_is_told),
+        TEST(what_is_delivered_once_and_has_begun_is_dead_at_the_end),
         TEST(a_timeout_names_its_seconds),
         TEST(an_operators_word_takes_the_place_of_the_handlers),
         TEST(the_delay_grows_up_to_its_maximum),
