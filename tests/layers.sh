@@ -25,6 +25,7 @@ function door(header, files) { if ($0 ~ header && FILENAME !~ files) wrong($0 ":
     door("<hiredis/|<hiredis\\.h>", "^daemon/redis")
     door("<libconfig\\.h>", "^common/conf")
     door("<ucontext\\.h>", "^worker/runtime/")
+    door("<jansson\\.h>", "^(daemon/|worker/handler/pool_frame\\.c)")
     door("<systemd/", "^(common/log|daemon/)")
     door("<ev\\.h>", "^(worker/runtime|daemon)/")
     door("<sanitizer/|<valgrind/", "^(worker/runtime|common)/")
