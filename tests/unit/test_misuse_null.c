@@ -173,6 +173,9 @@ static struct { /* what is there beside the NULL */
     CASE(process_take_pipe, "p", process_take_pipe(NULL, 0))                             \
     CASE(process_signal, "p", process_signal(NULL, 0))                                   \
     CASE(process_wait, "p", process_wait(NULL, -1, (void *)&x.out, NULL))                \
+    CASE(process_leave, "p", process_leave(NULL))                                        \
+    CASE(process_join, "p", process_join(NULL, NULL))                                    \
+    CASE(process_pidfd, "p", process_pidfd(NULL))                                        \
     CASE(executor_ref, "x", executor_ref(NULL))                                          \
     CASE(executor_shutdown, "x", (executor_shutdown(NULL, false, false), 0))             \
     CASE(loop_run_in_executor, "fn", run_in_executor(NULL, NULL, NULL))                  \

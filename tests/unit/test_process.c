@@ -1,6 +1,9 @@
 /* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
 #include "tests/unit/sockets.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -138,6 +141,72 @@ static void what_cannot_start_is_an_error_that_names_it(void **state)
     assert_int_equal(e.code, ERROR_NO_LOOP);
 }
 
+struct passed { /* from a loop to the next */
+    struct process *process;
+    int in, status, again;
+};
+
+static int leave_main(void *arg, void **ret_result, struct err *e)
+{
+    const char *const argv[] = {"sh", "-c", "read x; exit 4", NULL};
+    struct passed *p = arg;
+    (void)ret_result;
+    p->process = process_spawn(argv, NULL, PROCESS_STDIN, e);
+    p->in = process_take_pipe(p->process, 0);
+    int r = process_await_end(p->process, in_ms(1), e); /* it is watched here, then no more */
+    process_leave(p->process);
+    return r == -ETIMEDOUT ? 0 : r;
+}
+
+static int join_main(void *arg, void **ret_result, struct err *e)
+{
+    struct passed *p = arg;
+    (void)ret_result;
+    int r = process_join(p->process, e);
+    io_close(loop_running(), p->in);
+    p->again = process_wait(p->process, NO_LIMIT, &p->status, e);
+    p->process = process_free(p->process);
+    return r;
+}
+
+static void *in_another_thread(void *passed)
+{
+    return (void *)(intptr_t)run(join_main, passed, NULL, NULL);
+}
+
+static void one_loop_starts_it_and_another_waits_for_it(void **state)
+{
+    struct passed p = {.status = -99, .again = -99};
+    struct err e;
+    pthread_t thread;
+    void *code;
+    (void)state;
+    assert_int_equal(run(leave_main, &p, NULL, &e), 0);
+    assert_int_equal(kill(process_pid(p.process), 0), 0); /* its loop has ended, it has not */
+    assert_int_equal(process_join(p.process, &e), ERROR_NO_LOOP);
+    assert_int_equal(pthread_create(&thread, NULL, in_another_thread, &p), 0);
+    assert_int_equal(pthread_join(thread, &code), 0);
+    assert_null(code);
+    assert_int_equal(p.again, 0);
+    assert_int_equal(p.status, 4);
+}
+
+static void one_that_has_left_ends_when_it_is_freed(void **state)
+{
+    struct passed p;
+    (void)state;
+    assert_int_equal(run(leave_main, &p, NULL, NULL), 0);
+    pid_t pid = process_pid(p.process);
+    struct pollfd end = {.fd = process_pidfd(p.process), .events = POLLIN};
+    assert_int_equal(poll(&end, 1, 0), 0);
+    assert_int_equal(process_signal(p.process, SIGTERM), 0);
+    assert_int_equal(poll(&end, 1, -1), 1);
+    p.process = process_free(p.process);
+    assert_int_equal(kill(pid, 0), -1);
+    assert_int_equal(fcntl(end.fd, F_GETFD), -1);
+    (void)close(p.in);
+}
+
 static int play_process(void *arg, void **ret_result, struct err *e)
 {
     const char *const argv[] = {"true", NULL};
@@ -164,6 +233,8 @@ int main(void)
         cmocka_unit_test(cancelling_and_deadlines_kill),
         cmocka_unit_test(freeing_reaps_its_own_children_and_no_others),
         cmocka_unit_test(what_cannot_start_is_an_error_that_names_it),
+        cmocka_unit_test(one_loop_starts_it_and_another_waits_for_it),
+        cmocka_unit_test(one_that_has_left_ends_when_it_is_freed),
         cmocka_unit_test(no_memory_is_an_error_and_leaves_nothing_behind),
     };
     (void)signal(SIGPIPE, SIG_IGN);

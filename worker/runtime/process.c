@@ -13,7 +13,7 @@
 #include "worker/runtime/watch_fd.h"
 
 struct process {
-    struct loop *loop; /* shared */
+    struct loop *loop; /* shared; NULL: it has left one, and is in no other yet */
     struct nursery *nursery;
     struct child child;
     int pipes[PROCESS_PIPES]; /* this program's ends; -1: none */
@@ -27,11 +27,19 @@ struct nursery { /* a part of the loop: killed children that have not ended yet 
     struct process *first;
 };
 
+static void close_fd(const struct process *p, int fd)
+{
+    if (p->loop)
+        io_close(p->loop, fd);
+    else if (fd >= 0)
+        (void)close(fd);
+}
+
 static void discard(struct process *p)
 {
     for (int n = 0; n < PROCESS_PIPES; n++)
-        io_close(p->loop, p->pipes[n]);
-    io_close(p->loop, p->child.pidfd);
+        close_fd(p, p->pipes[n]);
+    close_fd(p, p->child.pidfd);
     loop_unref(p->loop);
     free(p);
 }
@@ -225,17 +233,24 @@ struct process *process_spawn(const char *const argv[], const char *const envp[]
     return process_start(&(struct process_options){.argv = argv, .envp = envp, .pipes = pipes}, e);
 }
 
+static void check_thread(const struct process *p, const char *function)
+{
+    if (p->loop)
+        loop_check_thread(p->loop, function);
+}
+
 struct process *process_free(struct process *p)
 {
     int saved = errno;
     if (!p)
         return NULL;
-    loop_check_thread(p->loop, __func__);
+    check_thread(p, __func__);
+    bool gone = !p->loop || loop_is_closed(p->loop); /* no loop is left that could be kept */
     (void)process_signal(p, SIGKILL);
-    if (loop_is_closed(p->loop))
-        (void)child_reap(&p->child, true);              /* no loop is left that could be kept */
-    bool left = !p->waiting || loop_is_closed(p->loop); /* a closed loop's tasks never go on */
-    if (left && (child_reap(&p->child, false) || loop_is_closed(p->loop))) {
+    if (gone)
+        (void)child_reap(&p->child, true);
+    bool left = !p->waiting || gone; /* a closed loop's tasks never go on */
+    if (left && (child_reap(&p->child, false) || gone)) {
         discard(p);
     } else {
         p->freed = true;
@@ -268,7 +283,7 @@ int process_take_pipe(struct process *p, int number)
 int process_signal(struct process *p, int signal)
 {
     GIVEN(p);
-    loop_check_thread(p->loop, __func__);
+    check_thread(p, __func__);
     int saved = errno;
     int r = child_signal(&p->child, signal);
     errno = saved;
@@ -329,6 +344,39 @@ bool process_has_ended(const struct process *p)
     GIVEN(p);
     loop_check_thread(p->loop, __func__);
     return child_has_ended(&p->child);
+}
+
+void process_leave(struct process *p)
+{
+    GIVEN(p);
+    loop_check_thread(p->loop, __func__);
+    if (p->waiting)
+        error_fatal("process_leave: a task waits for the process");
+    (void)loop_remove_reader(p->loop, p->child.pidfd);
+    loop_unref(p->loop);
+    p->loop = NULL;
+    p->nursery = NULL;
+}
+
+int process_join(struct process *p, struct err *e)
+{
+    GIVEN(p);
+    struct loop *l = loop_running();
+    if (p->loop)
+        error_fatal("process_join: the process belongs to a loop already");
+    if (!l)
+        return error_set(e, ERROR_NO_LOOP);
+    p->nursery = nursery_of(l);
+    if (!p->nursery)
+        return error_set(e, -ENOMEM);
+    p->loop = loop_ref(l);
+    return 0;
+}
+
+int process_pidfd(const struct process *p)
+{
+    GIVEN(p);
+    return p->child.pidfd;
 }
 
 bool process_is_known(pid_t pid)

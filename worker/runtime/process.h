@@ -56,6 +56,14 @@ int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct
 int process_await_end(struct process *p, int64_t deadline_ms, struct err *e);
 bool process_has_ended(const struct process *p); /* never awaits */
 
+/* One that nobody waits for may go on in another loop. Until process_join it belongs to none: any
+ * one thread may ask for its pid and pidfd, signal and free it (which then waits for its end). The
+ * pipes that were not taken stay with it; callbacks on those that were must be gone. */
+void process_leave(struct process *p);
+/* Into the running loop. 0; -ENOMEM, ERROR_NO_LOOP: it belongs to none still. */
+int process_join(struct process *p, struct err *e);
+int process_pidfd(const struct process *p); /* borrowed: readable once it has ended */
+
 /* It is a child that was started by the runtime and not reaped yet: no orphan. Any thread. */
 bool process_is_known(pid_t pid);
 
