@@ -155,7 +155,8 @@ tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 c
 # _exit leaks on purpose). Left out are a million answers against the clock, and what starts child processes: valgrind
 # does not know pidfd_open. Traces are not compared here.
 MEMCHECK := env MEMCHECK=1 valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
-MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_pool process_pool_broken process_pool_end
+MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_pool process_pool_broken process_pool_end pool \
+                pool_examples
 MEMCHECKED_SCENARIOS := cancel|coro|future|gather|lock|queue|run|task|threadsafe
 
 valgrind: $(UNIT) $(BUILD)/conformance ## unit tests and a part of the scenarios under valgrind's memcheck
@@ -189,11 +190,13 @@ BIN     := $(PREFIX)/bin
 UNITDIR := $(PREFIX)/lib/systemd/system
 MAN     := $(PREFIX)/share/man
 LIBEXEC := $(PREFIX)/lib/rpopd
+EXAMPLE := $(PREFIX)/share/doc/rpopd/examples
+WORKERS := $(sort $(wildcard conf/pool/worker.*))
 ETC     := $(SYSCONFDIR)/rpopd
 
 install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, rpopctl, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
 	install -d $(addprefix $(DESTDIR),$(SBIN) $(BIN) $(LIBEXEC) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
-	  $(MAN)/man1 $(MAN)/man5 $(MAN)/man8)
+	  $(MAN)/man1 $(MAN)/man5 $(MAN)/man8 $(PREFIX)/share/doc/rpopd $(EXAMPLE) $(EXAMPLE)/pool)
 	install -m 755 $(BUILD)/rpopd $(DESTDIR)$(SBIN)/rpopd
 	install -m 755 $(BUILD)/rpopctl $(DESTDIR)$(BIN)/rpopctl
 	install -m 755 $(BUILD)/rpopd-exec $(DESTDIR)$(LIBEXEC)/rpopd-exec
@@ -205,13 +208,14 @@ install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, 
 	install -m 644 systemd/rpopd.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/rpopd.conf
 	install -m 644 daemon/rpopctl.1 $(DESTDIR)$(MAN)/man1/rpopctl.1
 	install -m 644 daemon/rpopd.8 $(DESTDIR)$(MAN)/man8/rpopd.8
+	install -m 755 $(WORKERS) $(DESTDIR)$(EXAMPLE)/pool
 	install -m 644 conf/rpopd.conf.5 $(DESTDIR)$(MAN)/man5/rpopd.conf.5
 	@$(if $(DESTDIR),:,echo; echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now rpopd')
 
 uninstall: ## remove what install put there, but not the configuration
 	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(BIN)/rpopctl $(LIBEXEC)/rpopd-exec $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
 	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man1/rpopctl.1 $(MAN)/man8/rpopd.8 \
-	  $(MAN)/man5/rpopd.conf.5)
+	  $(MAN)/man5/rpopd.conf.5 $(WORKERS:conf/%=$(EXAMPLE)/%))
 
 clean: ## remove build/
 	rm -rf build

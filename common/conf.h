@@ -27,18 +27,22 @@ struct conf_redis {
 enum conf_delivery { CONF_AT_LEAST_ONCE, CONF_AT_MOST_ONCE };
 
 /* In the order of conf_handler_types. */
-enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC };
+enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC, CONF_POOL };
 
 struct conf_handler {
     char *type;    /* name of a handler: "sleep", "null" */
     unsigned line; /* of the file: where it is described */
-    /* exec: what is started, NULL-terminated arrays */
+    /* exec, pool: what is started, NULL-terminated arrays */
     char **command, **env;
     char *cwd, *user, *umask; /* "": as the daemon's */
     int64_t kill_grace_ms;
     int nice;
     char **rlimits; /* each as rlimit_parse reads it */
     bool no_new_privs;
+    /* pool */
+    int processes; /* resolved: at least 1 */
+    int max_jobs;
+    int64_t max_rss; /* bytes; 0: no limit */
 };
 
 struct conf_queue {

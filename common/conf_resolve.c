@@ -78,10 +78,21 @@ static void resolve_socket(struct conf *c, struct conf_source *source)
     replace(&c->admin_socket, path, source);
 }
 
-static void resolve_workers(struct conf *c)
+/* 0: one per CPU. */
+static int per_cpu(int n)
 {
-    long cpus = c->workers ? c->workers : sysconf(_SC_NPROCESSORS_ONLN);
-    c->workers = cpus < 1 ? 1 : cpus > 1024 ? 1024 : (int)cpus;
+    long cpus = n ? n : sysconf(_SC_NPROCESSORS_ONLN);
+    return cpus < 1 ? 1 : cpus > 1024 ? 1024 : (int)cpus;
+}
+
+/* Never more jobs of the queue in flight than its processes: a job finds one, or may start one. */
+static void resolve_processes(struct conf_queue *q)
+{
+    if (strcmp(q->handler.type, conf_handler_types[CONF_POOL]) != 0)
+        return;
+    q->handler.processes = per_cpu(q->handler.processes);
+    if (q->concurrency == 0 || q->concurrency > q->handler.processes)
+        q->concurrency = q->handler.processes;
 }
 
 /* systemd made that directory for this service alone; its files may carry an ACL that looks like
@@ -160,6 +171,8 @@ void conf_resolve(struct conf *c, struct conf_source *source)
     resolve_instance(c, source);
     resolve_runtime_dir(c, source);
     resolve_socket(c, source);
-    resolve_workers(c);
+    c->workers = per_cpu(c->workers);
+    for (size_t i = 0; i < c->nqueues; i++)
+        resolve_processes(&c->queues[i]);
     resolve_password(c, source);
 }

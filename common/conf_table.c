@@ -10,11 +10,11 @@
 #define SIZE(a) (sizeof(a) / sizeof *(a))
 #define TOP(field) offsetof(struct conf, field)
 #define QUEUE(field) offsetof(struct conf_queue, field)
-#define PROGRAM CONF_OF(CONF_EXEC) /* the types that start one */
-#define YEAR 31536000.0            /* seconds */
+#define PROGRAM (CONF_OF(CONF_EXEC) | CONF_OF(CONF_POOL)) /* the types that start one */
+#define YEAR 31536000.0                                   /* seconds */
 
 const char *const conf_handler_types[] = {
-    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null", [CONF_EXEC] = "exec", NULL};
+    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null", [CONF_EXEC] = "exec", [CONF_POOL] = "pool", NULL};
 
 static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
 static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
@@ -76,7 +76,8 @@ static const struct conf_row queue[] = {
     {"handler.type", CONF_TEXT, QUEUE(handler.type), 1, 64, "\"sleep\"", CONF_REQUIRED | CONF_LIVE,
      conf_handler_types, NULL,
      "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
-     "is done at once. With exec a program is started and gets it on its standard input."},
+     "is done at once. With exec a program is started and gets it on its standard input. With pool "
+     "a program that is kept gets one job after the other."},
     {"handler.command", CONF_WORDS, QUEUE(handler.command), 1, 1000, "[ \"/bin/cat\" ]",
      CONF_REQUIRED | CONF_LIVE | PROGRAM, NULL, NULL,
      "The program and its arguments; no shell. Without a / in its name it is looked for in PATH."},
@@ -105,6 +106,17 @@ static const struct conf_row queue[] = {
     {"handler.no_new_privs", CONF_BOOL, QUEUE(handler.no_new_privs), 0, 0, "false",
      CONF_LIVE | PROGRAM, NULL, NULL,
      "Whether no program in it may gain rights by set-user-ID or file capabilities."},
+    {"handler.processes", CONF_COUNT, QUEUE(handler.processes), 0, 1024, "0",
+     CONF_LIVE | CONF_OF(CONF_POOL), NULL, NULL,
+     "Most processes of the queue in this instance, each with one job at a time; concurrency is no "
+     "larger then. They are started when there are jobs, and kept. 0: one per CPU."},
+    {"handler.max_jobs", CONF_COUNT, QUEUE(handler.max_jobs), 0, 1000000000, "0",
+     CONF_LIVE | CONF_OF(CONF_POOL), NULL, NULL,
+     "Jobs that a process gets; then it is ended, and another one takes its place. 0: no end."},
+    {"handler.max_rss", CONF_BYTES, QUEUE(handler.max_rss), 0, 1099511627776, "0",
+     CONF_LIVE | CONF_OF(CONF_POOL), NULL, NULL,
+     "Resident memory of a process, looked at behind each job; one with more is ended likewise. 0: "
+     "no limit."},
     {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LIVE, NULL, NULL,
      "Share among the queues of one priority: while all of them have jobs waiting, the jobs taken "
      "of "

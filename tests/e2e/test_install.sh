@@ -31,6 +31,11 @@ cat >"$tmp/want" <<'L'
 644 usr/lib/sysusers.d/rpopd.conf
 644 usr/lib/tmpfiles.d/rpopd.conf
 755 usr/sbin/rpopd
+755 usr/share/doc/rpopd/examples/pool/worker.js
+755 usr/share/doc/rpopd/examples/pool/worker.pl
+755 usr/share/doc/rpopd/examples/pool/worker.py
+755 usr/share/doc/rpopd/examples/pool/worker.rb
+755 usr/share/doc/rpopd/examples/pool/worker.sh
 644 usr/share/man/man1/rpopctl.1
 644 usr/share/man/man5/rpopd.conf.5
 644 usr/share/man/man8/rpopd.8

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,15 +109,18 @@ static bool has_room(struct output *o)
 static void log_line(struct output *o, enum output_stream stream, const char *text, size_t len)
 {
     static const char *const names[] = {"stdout", "stderr"};
-    char id[JOB_ID_MAX], shown[4 * OUTPUT_LINE_MAX + 8];
+    char id[JOB_ID_MAX], pid[24] = "", shown[4 * OUTPUT_LINE_MAX + 8];
     if (!has_room(o)) {
         o->cut_lines++;
         o->cut_bytes += len;
         return;
     }
     o->logged++;
-    log_info("job-output", "queue='%s' id=%s stream=%s line=%s", o->job->conf->name,
-             job_id(o->job, id), names[stream], text_quote(text, len, '\'', shown, sizeof shown));
+    if (o->pid)
+        (void)snprintf(pid, sizeof pid, " pid=%d", o->pid);
+    log_info("job-output", "queue='%s' id=%s%s stream=%s line=%s", o->job->conf->name,
+             job_id(o->job, id), pid, names[stream],
+             text_quote(text, len, '\'', shown, sizeof shown));
 }
 
 /* Takes a part of a line, whole where `ended`. */

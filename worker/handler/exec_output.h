@@ -9,6 +9,7 @@
 #define WORKER_HANDLER_EXEC_OUTPUT_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/job.h"
 
@@ -25,6 +26,7 @@ struct output_line { /* the beginning of a line that has not ended */
 
 struct output {
     const struct job *job;
+    pid_t pid; /* of the process that gets several jobs; 0: of none */
     struct output_line line[OUTPUT_STREAMS];
     char *ring; /* the last `len` bytes, from `start` on */
     size_t start, len, room;

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const struct handler *const handlers[] = {&handler_sleep, &handler_null, &handler_exec};
+static const struct handler *const handlers[] = {&handler_sleep, &handler_null, &handler_exec,
+                                                 &handler_pool};
 
 const struct handler *handler_find(const char *type)
 {

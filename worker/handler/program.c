@@ -227,6 +227,25 @@ int running_await_end(struct running *r, int64_t deadline_ms, struct err *e)
     return process_await_end(r->process, deadline_ms, e);
 }
 
+void running_leave(struct running *r)
+{
+    process_leave(r->process);
+    r->program = NULL;
+}
+
+int running_join(struct running *r, struct program *p, struct err *e)
+{
+    int code = process_join(r->process, e);
+    if (code == 0)
+        r->program = p;
+    return code;
+}
+
+void running_signal(struct running *r, int signal)
+{
+    (void)tree_signal(&r->tree, signal);
+}
+
 struct running *running_free(struct running *r)
 {
     if (!r)

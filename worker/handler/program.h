@@ -48,6 +48,15 @@ int running_await_end(struct running *r, int64_t deadline_ms, struct err *e);
  * becomes set, and where the task is cancelled meanwhile, KILL without more grace. Where nothing
  * lives any more this suspends nobody. Returns its exit status, or -(the signal that ended it). */
 int running_end(struct running *r, const atomic_bool *at_once);
+
+/* One that nobody awaits may pass to another worker, see process_leave: until running_join, any one
+ * thread may signal and free it, and running_join brings it under this worker's program of the same
+ * queue. 0; -ENOMEM: it belongs to none still. */
+void running_leave(struct running *r);
+int running_join(struct running *r, struct program *p, struct err *e);
+/* Sends the signal to all of it that lives. Blocks for as long as /proc takes. */
+void running_signal(struct running *r, int signal);
+
 /* Takes; kills where running_end was not called. The pipes that were taken are the taker's. NULL is
  * fine; returns NULL. */
 struct running *running_free(struct running *r);
