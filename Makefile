@@ -59,9 +59,9 @@ ifneq ($(CORO),) # the tests of what uses coroutines: the rest sees no differenc
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -l 'combine.h\|executor_jobs.h\|sockets.h\|worker/' tests/unit/test_*.c)))
 endif
 BENCH   := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/bench/bench_*.c)))
-C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/*.[ch] tests/*/*.[ch]))
+C_FILES := $(sort $(wildcard common/*.[ch] worker/*.[ch] worker/*/*.[ch] daemon/*.[ch] conf/*/*.c tests/*/*.[ch] tests/e2e/plugin/*.c))
 SHELL_TESTS := $(sort $(wildcard tests/e2e/test_*.sh))
-MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5))
+MANUALS := $(sort $(wildcard daemon/*.8 daemon/*.1 conf/*.5 worker/handler/*.3))
 
 all: $(BUILD)/rpopd $(BUILD)/rpopctl ## build the daemon and its programs: build/rpopd, rpopctl, rpopd-exec
 
@@ -91,9 +91,13 @@ $(LIB) $(TESTLIB):
 	$(call say,AR,$@)
 	$(Q)$(AR) rcsD $@ $^
 
-$(BUILD)/rpopd: $(BUILD)/daemon/main.o $(LIB)
+# What rpopd_plugin.h promises to plugins: all of it is in the binary, and these are the only symbols it shows them.
+PLUGIN_API   := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard worker/handler/plugin_*.c)))
+PLUGIN_FLAGS := -Wl,--export-dynamic-symbol='rpopd_*'
+
+$(BUILD)/rpopd: $(BUILD)/daemon/main.o $(PLUGIN_API) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(FLAGS) -o $@ $< $(LIB) $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(FLAGS) $(PLUGIN_FLAGS) -o $@ $< $(PLUGIN_API) $(LIB) $(LDFLAGS) $(LIBS)
 
 # The daemon looks for it beside itself. It starts for a job: no library is loaded that it does not need.
 $(BUILD)/rpopd: | $(BUILD)/rpopd-exec
@@ -192,11 +196,13 @@ MAN     := $(PREFIX)/share/man
 LIBEXEC := $(PREFIX)/lib/rpopd
 EXAMPLE := $(PREFIX)/share/doc/rpopd/examples
 WORKERS := $(sort $(wildcard conf/pool/worker.*))
+PLUGINS := conf/plugin/Makefile $(sort $(wildcard conf/plugin/*.c))
+INCLUDE := $(PREFIX)/include
 ETC     := $(SYSCONFDIR)/rpopd
 
-install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, rpopctl, configuration, units, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
+install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, rpopctl, configuration, units, header, manual pages (PREFIX, SYSCONFDIR, DESTDIR)
 	install -d $(addprefix $(DESTDIR),$(SBIN) $(BIN) $(LIBEXEC) $(ETC) $(UNITDIR) $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d \
-	  $(MAN)/man1 $(MAN)/man5 $(MAN)/man8 $(PREFIX)/share/doc/rpopd $(EXAMPLE) $(EXAMPLE)/pool)
+	  $(INCLUDE) $(MAN)/man1 $(MAN)/man3 $(MAN)/man5 $(MAN)/man8 $(PREFIX)/share/doc/rpopd $(EXAMPLE) $(EXAMPLE)/pool $(EXAMPLE)/plugin)
 	install -m 755 $(BUILD)/rpopd $(DESTDIR)$(SBIN)/rpopd
 	install -m 755 $(BUILD)/rpopctl $(DESTDIR)$(BIN)/rpopctl
 	install -m 755 $(BUILD)/rpopd-exec $(DESTDIR)$(LIBEXEC)/rpopd-exec
@@ -210,12 +216,15 @@ install: $(BUILD)/rpopd $(BUILD)/rpopctl $(BUILD)/rpopd-exec ## install daemon, 
 	install -m 644 daemon/rpopd.8 $(DESTDIR)$(MAN)/man8/rpopd.8
 	install -m 755 $(WORKERS) $(DESTDIR)$(EXAMPLE)/pool
 	install -m 644 conf/rpopd.conf.5 $(DESTDIR)$(MAN)/man5/rpopd.conf.5
+	install -m 644 worker/handler/rpopd_plugin.h $(DESTDIR)$(INCLUDE)/rpopd_plugin.h
+	install -m 644 worker/handler/rpopd_plugin.3 $(DESTDIR)$(MAN)/man3/rpopd_plugin.3
+	install -m 644 $(PLUGINS) $(DESTDIR)$(EXAMPLE)/plugin
 	@$(if $(DESTDIR),:,echo; echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now rpopd')
 
 uninstall: ## remove what install put there, but not the configuration
 	rm -f $(addprefix $(DESTDIR),$(SBIN)/rpopd $(BIN)/rpopctl $(LIBEXEC)/rpopd-exec $(UNITDIR)/rpopd.service $(UNITDIR)/rpopd@.service \
 	  $(PREFIX)/lib/sysusers.d/rpopd.conf $(PREFIX)/lib/tmpfiles.d/rpopd.conf $(MAN)/man1/rpopctl.1 $(MAN)/man8/rpopd.8 \
-	  $(MAN)/man5/rpopd.conf.5 $(WORKERS:conf/%=$(EXAMPLE)/%))
+	  $(MAN)/man5/rpopd.conf.5 $(INCLUDE)/rpopd_plugin.h $(MAN)/man3/rpopd_plugin.3 $(PLUGINS:conf/%=$(EXAMPLE)/%) $(WORKERS:conf/%=$(EXAMPLE)/%))
 
 clean: ## remove build/
 	rm -rf build

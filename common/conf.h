@@ -27,7 +27,7 @@ struct conf_redis {
 enum conf_delivery { CONF_AT_LEAST_ONCE, CONF_AT_MOST_ONCE };
 
 /* In the order of conf_handler_types. */
-enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC, CONF_POOL };
+enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC, CONF_POOL, CONF_PLUGIN };
 
 struct conf_handler {
     char *type;    /* name of a handler: "sleep", "null" */
@@ -42,7 +42,10 @@ struct conf_handler {
     /* pool */
     int processes; /* resolved: at least 1 */
     int max_jobs;
-    int64_t max_rss; /* bytes; 0: no limit */
+    int64_t max_rss;     /* bytes; 0: no limit */
+    char *path, *symbol; /* plugin */
+    bool blocking;
+    char **settings; /* anybody's, each as name=value; NULL-terminated */
 };
 
 struct conf_queue {

@@ -14,7 +14,8 @@
 #define YEAR 31536000.0                                   /* seconds */
 
 const char *const conf_handler_types[] = {
-    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null", [CONF_EXEC] = "exec", [CONF_POOL] = "pool", NULL};
+    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null",     [CONF_EXEC] = "exec",
+    [CONF_POOL] = "pool",   [CONF_PLUGIN] = "plugin", NULL};
 
 static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
 static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
@@ -77,7 +78,9 @@ static const struct conf_row queue[] = {
      conf_handler_types, NULL,
      "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
      "is done at once. With exec a program is started and gets it on its standard input. With pool "
-     "a program that is kept gets one job after the other."},
+     "a program that is kept gets one job after the other. With plugin a shared object does it, "
+     "see "
+     "rpopd_plugin(3)."},
     {"handler.command", CONF_WORDS, QUEUE(handler.command), 1, 1000, "[ \"/bin/cat\" ]",
      CONF_REQUIRED | CONF_LIVE | PROGRAM, NULL, NULL,
      "The program and its arguments; no shell. Without a / in its name it is looked for in PATH."},
@@ -117,6 +120,19 @@ static const struct conf_row queue[] = {
      CONF_LIVE | CONF_OF(CONF_POOL), NULL, NULL,
      "Resident memory of a process, looked at behind each job; one with more is ended likewise. 0: "
      "no limit."},
+    {"handler.path", CONF_TEXT, QUEUE(handler.path), 1, 4000, "\"/usr/lib/rpopd/plugin.so\"",
+     CONF_REQUIRED | CONF_LIVE | CONF_OF(CONF_PLUGIN), NULL, conf_check_directory,
+     "The shared object, an absolute path."},
+    {"handler.symbol", CONF_TEXT, QUEUE(handler.symbol), 1, 250, "\"rpopd_plugin\"",
+     CONF_LIVE | CONF_OF(CONF_PLUGIN), NULL, NULL, "The symbol in it that describes the plugin."},
+    {"handler.blocking", CONF_BOOL, QUEUE(handler.blocking), 0, 0, "false",
+     CONF_LIVE | CONF_OF(CONF_PLUGIN), NULL, NULL,
+     "Whether it is a plain function that may block: each job has a thread then. If not, it is a "
+     "coroutine on the worker's loop."},
+    {"handler.settings", CONF_PAIRS, QUEUE(handler.settings), 0, 1000, "{ }",
+     CONF_LIVE | CONF_OF(CONF_PLUGIN), NULL, NULL,
+     "What the plugin wants to be told: texts, numbers and booleans under any names, handed on "
+     "unchecked."},
     {"weight", CONF_COUNT, QUEUE(weight), 1, 1000, "1", CONF_LIVE, NULL, NULL,
      "Share among the queues of one priority: while all of them have jobs waiting, the jobs taken "
      "of "

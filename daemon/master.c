@@ -241,15 +241,19 @@ static int RUNS_ON(on_master) open_redis(struct master *m, struct err *e)
     return m->lock ? 0 : e->code;
 }
 
-static int start_workers(struct master *m, struct err *e)
+static int start_workers(struct master *m, struct err *e, int *ret_exit)
 {
     m->workers = calloc((size_t)m->conf->workers, sizeof(struct worker *));
     m->load = calloc((size_t)m->conf->workers, sizeof *m->load);
     if (!m->workers || !m->load)
         return err_set(e, -ENOMEM, "no memory for %d workers", m->conf->workers);
     for (; m->nworkers < (size_t)m->conf->workers; m->nworkers++)
-        if (!(m->workers[m->nworkers] = worker_new(m->conf, (unsigned)m->nworkers, &m->results, e)))
+        if (!(m->workers[m->nworkers] =
+                  worker_new(m->conf, (unsigned)m->nworkers, &m->results, e))) {
+            if (e->code == -EINVAL) /* a handler's own settings are wrong */
+                *ret_exit = 78;
             return e->code;
+        }
     worker_note_crashes(lock_note_fd(m->lock), lock_run(m->lock));
     return 0;
 }
@@ -303,7 +307,8 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
     m->supervisor = supervisor_new(m);
     if (!m->supervisor)
         (void)err_set(e, -ENOMEM, "no memory for the supervisor");
-    if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e) < 0 || open_queues(m, e) < 0)
+    if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e, ret_exit) < 0 ||
+        open_queues(m, e) < 0)
         return master_free(m);
     m->admin = admin_new(m, e);
     if (m->admin)

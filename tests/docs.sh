@@ -26,6 +26,14 @@ names_options() {
 names_options "$rpopd" daemon/rpopd.8
 names_options "${RPOPCTL:-build/rpopctl}" daemon/rpopctl.1
 
+# The manual of plugins names every function of the header, and the daemon has each of them.
+header=worker/handler/rpopd_plugin.h
+nm -D --defined-only "$rpopd" | awk '{ print $3 }' | sort -u >"$tmp/exported"
+for f in $(grep -oE '\brpopd_[a-z_]+\(' $header | tr -d '(' | grep -vx rpopd_plugin | sort -u); do # less the page itself
+    grep -qw "Fn $f" ${header%.h}.3 || wrong "${header%.h}.3 does not name $f"
+    grep -qx "$f" "$tmp/exported" || wrong "$rpopd does not show $f to plugins"
+done
+
 make --no-print-directory -s help | awk '{ print $1 }' >"$tmp/targets"
 for page in "${pages[@]}"; do
     for t in $(grep -oE '(^|`)make( -j[0-9]*)?( [a-z][a-z-]*)+' "$page" | sed -E 's/.?make( -j[0-9]*)?//' | tr ' ' '\n' | sort -u); do

@@ -15,6 +15,22 @@ $(BUILD)/tests/e2e/rpopd-crash: $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/crash/
 
 $(BUILD)/tests/e2e/test_poison: | $(BUILD)/tests/e2e/rpopd-crash
 
+# Plugins as their authors build them, but with the daemon's flags: a sanitizer sees them too.
+E2E_PLUGINS := $(addprefix $(BUILD)/tests/e2e/plugin/,act.so wrong.so undefined.so gather.so block.so)
+PLUGIN_CC    = $(CC) $(FLAGS) -Iworker/handler -shared -o $@ $<
+
+$(BUILD)/tests/e2e/plugin/%.so: tests/e2e/plugin/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(Q)$(PLUGIN_CC)
+$(BUILD)/tests/e2e/plugin/undefined.so: tests/e2e/plugin/wrong.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(Q)$(PLUGIN_CC) -DUNDEFINED
+$(BUILD)/tests/e2e/plugin/%.so: conf/plugin/%.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(Q)$(PLUGIN_CC)
+
+$(BUILD)/tests/e2e/test_plugin $(BUILD)/tests/e2e/test_plugin_blocking: | $(E2E_PLUGINS)
+
 e2e-programs: $(E2E)
 
 soak: $(BUILD)/rpopd $(SOAK) ## kill two daemons and Redis again and again for ten minutes, and count the jobs

@@ -25,18 +25,23 @@ same() { diff "$tmp/want" "$1"; }
 cat >"$tmp/want" <<'L'
 644 etc/rpopd/rpopd.conf
 755 usr/bin/rpopctl
+644 usr/include/rpopd_plugin.h
 755 usr/lib/rpopd/rpopd-exec
 644 usr/lib/systemd/system/rpopd.service
 644 usr/lib/systemd/system/rpopd@.service
 644 usr/lib/sysusers.d/rpopd.conf
 644 usr/lib/tmpfiles.d/rpopd.conf
 755 usr/sbin/rpopd
+644 usr/share/doc/rpopd/examples/plugin/Makefile
+644 usr/share/doc/rpopd/examples/plugin/block.c
+644 usr/share/doc/rpopd/examples/plugin/gather.c
 755 usr/share/doc/rpopd/examples/pool/worker.js
 755 usr/share/doc/rpopd/examples/pool/worker.pl
 755 usr/share/doc/rpopd/examples/pool/worker.py
 755 usr/share/doc/rpopd/examples/pool/worker.rb
 755 usr/share/doc/rpopd/examples/pool/worker.sh
 644 usr/share/man/man1/rpopctl.1
+644 usr/share/man/man3/rpopd_plugin.3
 644 usr/share/man/man5/rpopd.conf.5
 644 usr/share/man/man8/rpopd.8
 L

@@ -29,7 +29,7 @@ struct handler {
     void (*exit)(void *state); /* after its last job. NULL: nothing to do */
 };
 
-extern const struct handler handler_sleep, handler_null, handler_exec, handler_pool;
+extern const struct handler handler_sleep, handler_null, handler_exec, handler_pool, handler_plugin;
 
 /* Any thread. Borrowed for ever; NULL where there is no such type. */
 const struct handler *handler_find(const char *type);

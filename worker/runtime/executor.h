@@ -30,7 +30,11 @@ void executor_shutdown(struct executor *x, bool wait, bool cancel);
  * new futures after shutdown"), ERROR_TYPE (x is a pool of processes: process_pool.h),
  * ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg);
-/* The same for a loop that need not run yet. */
+/* The same; takes arg, on failure too: free_arg(arg) once fn has run or never will, on any thread.
+ */
+struct future *run_in_executor_taking(struct executor *x, executor_fn fn, void *arg,
+                                      void (*free_arg)(void *arg));
+/* As run_in_executor, for a loop that need not run yet. */
 struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg);
 
 /* Awaits fn(arg) on the default executor, in a copy of this task's context. Errors: fn's, those of

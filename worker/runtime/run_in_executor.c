@@ -320,11 +320,27 @@ struct future *executor_call(struct loop *l, struct executor *x, const struct ex
     return c ? call_submit(c, x, e) : fail(error_set(e, -ENOMEM));
 }
 
+static struct future *run_job(struct loop *l, struct executor *x, const struct executor_job *job)
+{
+    if (!x || !executor_has_kind(x))
+        return executor_call(l, x, job, NULL);
+    job_drop(job);
+    return fail(ERROR_TYPE);
+}
+
 struct future *loop_run_in_executor(struct loop *l, struct executor *x, executor_fn fn, void *arg)
 {
     struct executor_job job = {.fn = fn, .arg = arg};
     GIVEN(fn);
-    return x && executor_has_kind(x) ? fail(ERROR_TYPE) : executor_call(l, x, &job, NULL);
+    return run_job(l, x, &job);
+}
+
+struct future *run_in_executor_taking(struct executor *x, executor_fn fn, void *arg,
+                                      void (*free_arg)(void *arg))
+{
+    struct executor_job job = {.fn = fn, .arg = arg, .free_arg = free_arg};
+    GIVEN(fn);
+    return run_job(loop_running(), x, &job);
 }
 
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg)

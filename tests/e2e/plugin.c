@@ -1,0 +1,55 @@
+#include "tests/e2e/plugin.h"
+
+#include <libgen.h>
+#include <limits.h>
+
+const char *plugin_path(const char *name)
+{
+    static char path[PATH_MAX + 64];
+    char self[PATH_MAX] = "";
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    (void)snprintf(path, sizeof path, "%s/plugin/%s.so", dirname(self), name);
+    return path;
+}
+
+char *plugin_queue(const char *path, const char *handler, const char *top, const char *queue)
+{
+    char *text = NULL;
+    if (asprintf(&text,
+                 "%s queues = ({ name = \"queue\"; handler: { type = \"plugin\"; path = \"%s\"; %s "
+                 "}; %s });\n",
+                 top, path, handler, queue) < 0)
+        fail_msg("no memory");
+    return text;
+}
+
+void plugin_start(struct scene *s, const char *name, const char *handler, const char *top,
+                  const char *queue)
+{
+    char *text = plugin_queue(plugin_path(name), handler, top, queue);
+    scene_start(s, text);
+    free(text);
+}
+
+static bool id_of_the_one(struct scene *s, char *ret_id, size_t size)
+{
+    json_t *jobs = CTL_JSON(s, 0, "jobs");
+    const json_t *j = json_array_get(jobs, 0);
+    bool one = json_array_size(jobs) == 1 && strcmp(ctl_text(j, "state"), "running") == 0;
+    (void)snprintf(ret_id, size, "%s", one ? ctl_text(j, "id") : "");
+    json_decref(jobs);
+    return one;
+}
+
+void plugin_cancel(struct scene *s)
+{
+    char id[128];
+    scene_await(s, LIMIT_MS, id_of_the_one(s, id, sizeof id));
+    json_decref(CTL_JSON(s, 0, "cancel", id));
+}
+
+const char *plugin_dead_letter(struct scene *s)
+{
+    return ask_text(s, "EVAL %s 1 rpopd:{queue}:dead",
+                    "return redis.call('ZRANGE', KEYS[1], 0, 0)[1] or ''");
+}

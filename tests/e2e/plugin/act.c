@@ -1,0 +1,188 @@
+/* act.c - the plugin of the tests: does what the payload says and prints what happens to it. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rpopd_plugin.h>
+
+struct state {
+    const struct rpopd_settings *settings;
+    pthread_t worker;
+};
+
+static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void say(const char *format, ...)
+{
+    char line[300];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line - 1, format, args);
+    va_end(args);
+    if (n > (int)sizeof line - 2)
+        n = (int)sizeof line - 2;
+    line[n] = '\n';
+    (void)!write(STDOUT_FILENO, line, (size_t)n + 1);
+}
+
+static int init(const struct rpopd_settings *settings, void **state, struct rpopd_error *e)
+{
+    const char *fail = rpopd_setting(settings, "fail"), *pair;
+    if (fail)
+        return rpopd_error(e, -atoi(fail), "settings.fail: %s, as it was asked for", fail);
+    struct state *s = calloc(1, sizeof *s);
+    if (!s)
+        return -ENOMEM;
+    s->settings = settings;
+    s->worker = pthread_self();
+    *state = s;
+    for (size_t i = 0; (pair = rpopd_setting_at(settings, i)); i++)
+        say("setting %s", pair);
+    say("init");
+    return 0;
+}
+
+static void leave(void *state)
+{
+    say("exit");
+    free(state);
+}
+
+/* ---- what a job can be ---- */
+
+static int slowly(void *arg, void **result, struct rpopd_error *e)
+{
+    const char *payload = arg;
+    (void)result;
+    int r = rpopd_sleep(600000, e);
+    say("%s cleans up", payload);
+    (void)rpopd_sleep(10, NULL);
+    say("%s has cleaned up", payload);
+    return r;
+}
+
+static int with_a_child(struct rpopd_job *job, const char *payload, struct rpopd_error *e)
+{
+    struct rpopd_future *f = rpopd_task(job, slowly, (void *)payload);
+    if (!f)
+        return -ENOMEM;
+    rpopd_future_unref(f);
+    (void)rpopd_sleep(0, e);
+    say("%s returns", payload);
+    return 0;
+}
+
+static int doze(void *arg, void **result, struct rpopd_error *e)
+{
+    struct timespec t = {.tv_sec = *(int *)arg};
+    (void)e;
+    (void)nanosleep(&t, NULL);
+    free(arg);
+    *result = (void *)"dozed";
+    return 0;
+}
+
+/* Its thread goes on for so many seconds when the job is cancelled. */
+static int in_thread(struct rpopd_job *job, int seconds, struct rpopd_error *e)
+{
+    int *arg = malloc(sizeof *arg);
+    void *result = NULL;
+    if (!arg)
+        return -ENOMEM;
+    *arg = seconds;
+    int r = rpopd_to_thread(job, doze, arg, &result, e);
+    if (r == 0)
+        say("%s", (char *)result);
+    return r;
+}
+
+/* A function that blocks: `poll` until it sees that the job is cancelled; `late` likewise, and has
+ * done it then; `deaf PATH` until there is such a file. */
+static int block(struct rpopd_job *job, const struct state *s, const char *payload)
+{
+    struct timespec step = {.tv_nsec = 10000000};
+    bool deaf = strncmp(payload, "deaf ", 5) == 0;
+    say("%.4s begins%s", payload, pthread_equal(s->worker, pthread_self()) ? " on the loop" : "");
+    while (deaf ? access(payload + 5, F_OK) < 0 : !rpopd_job_cancelled(job))
+        (void)nanosleep(&step, NULL);
+    say("%.4s ends", payload);
+    (void)rpopd_job_output(job, payload, strlen(payload));
+    return strcmp(payload, "poll") == 0 ? -ECANCELED : 0;
+}
+
+static int overflow(volatile char *from)
+{
+    volatile char room[4096];
+    room[0] = from[0];
+    return room[0] == 1 ? 0 : overflow(room) + room[0];
+}
+
+static int crash(const char *how)
+{
+    volatile char start = 0;
+    volatile char *volatile nowhere = NULL;
+    if (strcmp(how, "overflow") == 0)
+        return overflow(&start);
+    if (strcmp(how, "segv") == 0)
+        *nowhere = 1;
+    abort();
+}
+
+static int crash_in_thread(void *arg, void **result, struct rpopd_error *e)
+{
+    (void)arg, (void)result, (void)e;
+    return crash("segv");
+}
+
+static int retry_with_evidence(struct rpopd_job *job)
+{
+    rpopd_job_exit_code(job, 3);
+    rpopd_job_signal(job, 9);
+    rpopd_job_status(job, 503);
+    (void)rpopd_job_output(job, "the last words", 14);
+    return rpopd_job_retry(job, 0, "not yet, try %u of %u", rpopd_job_attempt(job),
+                           rpopd_job_attempts(job));
+}
+
+static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
+{
+    const char *payload = rpopd_job_payload(job, NULL);
+    if (strcmp(payload, "poll") == 0 || strcmp(payload, "late") == 0 ||
+        strncmp(payload, "deaf ", 5) == 0)
+        return block(job, state, payload);
+    if (strncmp(payload, "slow", 4) == 0) {
+        say("%s begins", payload);
+        return slowly((void *)payload, NULL, e);
+    }
+    if (strncmp(payload, "child", 5) == 0)
+        return with_a_child(job, payload, e);
+    if (strncmp(payload, "thread", 6) == 0)
+        return in_thread(job, atoi(payload + 6), e);
+    if (strcmp(payload, "crash in thread") == 0)
+        return rpopd_to_thread(job, crash_in_thread, NULL, NULL, e);
+    if (strncmp(payload, "crash ", 6) == 0)
+        return crash(payload + 6);
+    if (strcmp(payload, "retry") == 0)
+        return retry_with_evidence(job);
+    if (strcmp(payload, "dead") == 0)
+        return rpopd_job_dead(job, "'%s' is no job", payload);
+    if (strncmp(payload, "code ", 5) == 0)
+        return rpopd_error(e, -atoi(payload + 5), "the last error");
+    if (strncmp(payload, "return ", 7) == 0)
+        return atoi(payload + 7);
+    if (strcmp(payload, "swallow") == 0) {
+        (void)rpopd_sleep(600000, NULL);
+        return rpopd_job_retry(job, 0, "it makes a failure of it");
+    }
+    say("done %s of %s", payload, rpopd_job_queue(job));
+    rpopd_log(job, RPOPD_WARNING, "done '%s'", payload);
+    return rpopd_job_result(job, payload, strlen(payload));
+}
+
+RPOPD_PLUGIN("act", init, run, leave);
+const struct rpopd_plugin another = {RPOPD_ABI, sizeof another, "another", NULL, run, NULL};
