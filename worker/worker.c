@@ -120,8 +120,9 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     j->outcome = hook->handler->run(j, hook->state, &why);
     j->run_ms = clock_now_ms() - begun_ms;
     drop_alarm(c);
-    if (why.code)
-        j->reason = strdup(why.text); /* without memory for it: a dead letter without a reason */
+    free(j->reason); /* of a run before, that found no memory */
+    /* Without memory for it: a dead letter without a reason. */
+    j->reason = why.code ? strdup(why.text) : NULL;
     return 0;
 }
 
