@@ -88,7 +88,8 @@ static int per_cpu(int n)
 /* Never more jobs of the queue in flight than its processes: a job finds one, or may start one. */
 static void resolve_processes(struct conf_queue *q)
 {
-    if (strcmp(q->handler.type, conf_handler_types[CONF_POOL]) != 0)
+    const char *type = q->handler.type; /* NULL: it was a mistake */
+    if (!type || strcmp(type, conf_handler_types[CONF_POOL]) != 0)
         return;
     q->handler.processes = per_cpu(q->handler.processes);
     if (q->concurrency == 0 || q->concurrency > q->handler.processes)
