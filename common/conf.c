@@ -200,6 +200,22 @@ static void check_unique(struct load *l, const struct place *p, size_t index,
     }
 }
 
+/* A job that goes to the list it came from never comes to an end. */
+static void check_targets(struct load *l, const struct place *p, const struct conf_queue *q)
+{
+    const struct {
+        const char *name, *list;
+    } targets[] = {{"result.list", q->result_list},
+                   {"on_success", q->on_success},
+                   {"on_failure", q->on_failure}};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        size_t row = (size_t)(conf_row_find(p->rows, targets[i].name) - p->rows->row);
+        if (q->name && targets[i].list && !strcmp(q->name, targets[i].list))
+            complain(l, p->seen[row], p, targets[i].name,
+                     "is the queue itself, for ever, allowed is another list");
+    }
+}
+
 static void load_queue(struct load *l, struct conf_queue *q, size_t index,
                        const config_setting_t *s)
 {
@@ -215,6 +231,7 @@ static void load_queue(struct load *l, struct conf_queue *q, size_t index,
     check_types(l, &place, q->handler.type);
     check_once(l, &place, q);
     check_unique(l, &place, index, s);
+    check_targets(l, &place, q);
 }
 
 static void load_queues(struct load *l, const struct place *p, const struct conf_row *row,

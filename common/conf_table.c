@@ -172,15 +172,23 @@ static const struct conf_row queue[] = {
      NULL, "Time that a dead letter is kept."},
     {"output_limit", CONF_BYTES, QUEUE(output_limit), 0, 16777216, "65536", CONF_LIVE, NULL, NULL,
      "Bytes of a job's output that are kept as evidence."},
-    {"result.list", CONF_TEXT, QUEUE(result_list), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
-     conf_check_list_or_empty, "List that a result is pushed to. Empty: none."},
-    {"result.key_ttl", CONF_SECONDS, QUEUE(result_key_ttl_ms), 0, YEAR, "0.0",
-     CONF_LATER | CONF_LIVE, NULL, NULL,
-     "Time that a result is kept under a key of its own. 0: it is not."},
-    {"on_success", CONF_TEXT, QUEUE(on_success), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
-     conf_check_list_or_empty, "List that a job goes to when it is done. Empty: none."},
-    {"on_failure", CONF_TEXT, QUEUE(on_failure), 0, 4000, "\"\"", CONF_LATER | CONF_LIVE, NULL,
-     conf_check_list_or_empty, "List that a job goes to when it is dead. Empty: none."},
+    {"result.list", CONF_TEXT, QUEUE(result_list), 0, 4000, "\"\"", CONF_LIVE, NULL,
+     conf_check_list_or_empty,
+     "List that what a job returned is pushed to when it is done, once, as the job's id, a line "
+     "end and the result; RPOP gets the oldest. A job that returned nothing is not in it. Empty: "
+     "none."},
+    {"result.key_ttl", CONF_SECONDS, QUEUE(result_key_ttl_ms), 0, YEAR, "0.0", CONF_LIVE, NULL,
+     NULL,
+     "Time that what a job returned is kept under the key rpopd:{name}:result:<job id>. 0: it is "
+     "not."},
+    {"on_success", CONF_TEXT, QUEUE(on_success), 0, 4000, "\"\"", CONF_LIVE, NULL,
+     conf_check_list_or_empty,
+     "List that a job goes to when it is done: what it returned, or its payload where it returned "
+     "nothing. It may be another queue. Empty: none."},
+    {"on_failure", CONF_TEXT, QUEUE(on_failure), 0, 4000, "\"\"", CONF_LIVE, NULL,
+     conf_check_list_or_empty,
+     "List that the payload of a job goes to when it is dead, for whatever reason, beside its dead "
+     "letter. Empty: none."},
 };
 
 const struct conf_rows conf_top_rows = {top, SIZE(top)};

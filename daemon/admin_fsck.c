@@ -313,10 +313,20 @@ static void on_types(struct redis_link *link, const struct redis_reply *r, void 
 static void RUNS_ON(on_master) ask_types(struct fsck *f)
 {
     struct queue *q = queue_now(f);
-    struct redis_command *c = queue_script(q, "fsck_types", 10);
-    const char *const keys[] = {q->key.queue,  q->key.retry,   q->key.delayed, q->key.dead,
-                                q->key.popped, q->key.batches, q->key.fenced,  q->key.owners,
-                                q->key.stats,  q->key.paused};
+    struct redis_command *c = queue_script(q, "fsck_types", 13);
+    const char *const keys[] = {q->key.queue,
+                                q->key.retry,
+                                q->key.delayed,
+                                q->key.dead,
+                                q->key.popped,
+                                q->key.batches,
+                                q->key.fenced,
+                                q->key.owners,
+                                q->key.stats,
+                                q->key.paused,
+                                queue_target(q, q->conf->result_list),
+                                queue_target(q, q->conf->on_success),
+                                queue_target(q, q->conf->on_failure)};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         redis_arg_text(c, keys[i]);
     ask_page(f, c, on_types);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/job.h"
+#include "daemon/job_list.h"
 
 struct queue;
 
@@ -44,12 +45,13 @@ struct batch {
     uint32_t read;      /* indexes below were read into jobs (or are settled) */
     uint32_t unsettled; /* not confirmed as settled */
     uint32_t ended;     /* of these: have an outcome */
-    uint32_t special;   /* of these: not done, each has a record to be written */
+    uint32_t special;   /* of these: each has a record to be written, or something to deliver */
     uint32_t out;       /* settles on the way */
     struct job **job;   /* by index; NULL: unread or settled */
     uint8_t *bits;      /* settled before the batch was read, or NULL */
     struct job *done;   /* ended as done, not on the way, by job->next */
     int64_t done_since_ms; /* when the oldest of them ended */
+    struct job_list owing; /* ended as done, with something to deliver, not on the way */
     struct job *failed;    /* ended otherwise, not on the way, by job->next */
     int64_t read_at_ms;    /* Redis refused to read it: not again before */
     int64_t born_ms;       /* when memory first knew it */

@@ -2,7 +2,8 @@
  * It is claimed under the fences of every claim: what a cut link had sent moves nothing later. Its
  * batch has no list and no entry, so nothing is settled, recovered or adopted:
  *
- *   done            counted, by the turn
+ *   done            counted, by the turn, or with what is delivered of it: sent once, and again
+ *                   only where Redis has refused it
  *   a failed try    a dead letter, repeated until Redis has confirmed it; so is what still ran when
  *                   the daemon ended: it had begun, and is not begun again
  *   not begun       pushed back, at the end or by a pause: once, and again only where Redis has
@@ -59,7 +60,7 @@ static uint32_t not_done(const struct batch *b)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; b->once && i < b->read; i++)
-        n += b->job[i] && b->job[i]->outcome != JOB_DONE;
+        n += b->job[i] && settle_is_special(b->job[i]);
     return n;
 }
 
@@ -79,13 +80,14 @@ void once_deinit(struct queue *q)
 struct redis_command *once_claim(struct batch *b, const char *from, uint32_t n, int64_t bytes)
 {
     struct queue *q = b->queue;
-    struct redis_command *c = queue_script(q, "claim_once", 6);
+    struct redis_command *c = queue_script(q, "claim_once", 7);
     redis_arg_text(c, q->key.owner);
     redis_arg_text(c, q->key.paused);
     redis_arg_text(c, q->key.queue);
     redis_arg_text(c, from);
     redis_arg_text(c, q->key.dead);
     redis_arg_text(c, q->key.stats);
+    redis_arg_text(c, queue_target(q, q->conf->on_failure));
     redis_arg_text(c, b->epoch->name);
     redis_arg_int(c, (int64_t)q->owner.number);
     redis_arg_text(c, b->records ? "retry" : "list");
@@ -172,15 +174,24 @@ void once_begin(struct batch *b, const struct redis_reply *element, uint32_t n, 
 struct redis_command *once_dead(struct job *j, const char *head, const char *counter)
 {
     struct queue *q = j->batch->queue;
-    struct redis_command *c = queue_script(q, "dead_once", 2);
+    struct redis_command *c = queue_script(q, "dead_once", 3);
     redis_arg_text(c, q->key.dead);
     redis_arg_text(c, q->key.stats);
+    redis_arg_text(c, queue_target(q, q->conf->on_failure));
     redis_arg_text(c, head);
     redis_arg(c, j->payload, j->len);
     redis_arg_int(c, q->conf->dead_max);
     redis_arg_int(c, q->conf->dead_age_ms);
     redis_arg_text(c, counter);
     return c;
+}
+
+void once_undelivered(const struct queue *q, unsigned n)
+{
+    log_warn("delivery-unanswered",
+             "queue='%s' jobs=%u what='delivered at most once: their results may be lost with the "
+             "answer'",
+             q->conf->name, n);
 }
 
 int once_flush(struct batch *b)
@@ -196,6 +207,8 @@ int once_flush(struct batch *b)
     while (b->failed)
         if (settle_send_record(b) < 0)
             return -1;
+    if (settle_send_deliveries(b) < 0)
+        return -1;
     if (!b->out && !b->unsettled)
         queue_forget(q, b);
     return 0;

@@ -1,6 +1,7 @@
 #include "daemon/probe.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/master.h"
@@ -45,6 +46,41 @@ static void on_plain(struct redis_link *link, const struct redis_reply *r, void 
         refuse(data, r->str);
 }
 
+/* A list of the user's that something is pushed to. */
+struct target {
+    struct queue *queue;
+    const char *setting, *list;
+};
+
+static void on_target(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    thread_assert(&on_master);
+    struct target *t = data;
+    char what[100];
+    (void)snprintf(what, sizeof what, "~%.60s (%.20s)", t->list, t->setting);
+    if (is_refusal(r))
+        refuse(t->queue, what);
+    free(t);
+}
+
+/* Moves nothing: what it would move does not exist. */
+static void RUNS_ON(on_master) try_target(struct queue *q, const char *setting, const char *list)
+{
+    struct target *t = list[0] ? malloc(sizeof *t) : NULL;
+    if (!t)
+        return; /* without memory to ask: refusals are logged where they come */
+    *t = (struct target){q, setting, list};
+    struct redis_command *c = q->master->command;
+    redis_begin(c, "LMOVE");
+    redis_arg_text(c, q->key.none);
+    redis_arg_text(c, list);
+    redis_arg_text(c, "RIGHT");
+    redis_arg_text(c, "LEFT");
+    if (redis_send(q->master->control, c, 0, on_target, t) < 0)
+        free(t);
+}
+
 static void on_scripts(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
@@ -81,6 +117,9 @@ void probe_rights(struct queue *q)
         try_plain(q, pop);
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         try_plain(q, plain[i]);
+    try_target(q, "result.list", q->conf->result_list);
+    try_target(q, "on_success", q->conf->on_success);
+    try_target(q, "on_failure", q->conf->on_failure);
     struct redis_command *c = queue_script(q, "probe", 11);
     const char *const keys[] = {q->key.queue,  q->key.owner,  q->key.owners,  q->key.fenced,
                                 q->key.paused, q->key.popped, q->key.batches, q->key.stats,

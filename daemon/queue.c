@@ -9,46 +9,6 @@
 #include "daemon/record.h"
 #include "daemon/script.h"
 
-void job_list_init(struct job_list *l)
-{
-    *l = (struct job_list){0};
-}
-
-static void put_between(struct job_list *l, struct job *before, struct job *j, struct job *behind)
-{
-    j->prev = before;
-    j->next = behind;
-    *(before ? &before->next : &l->head) = j;
-    *(behind ? &behind->prev : &l->last) = j;
-    l->n++;
-}
-
-void job_list_push(struct job_list *l, struct job *j)
-{
-    put_between(l, l->last, j, NULL);
-}
-
-void job_list_unpop(struct job_list *l, struct job *j)
-{
-    put_between(l, NULL, j, l->head);
-}
-
-void job_list_remove(struct job_list *l, struct job *j)
-{
-    *(j->prev ? &j->prev->next : &l->head) = j->next;
-    *(j->next ? &j->next->prev : &l->last) = j->prev;
-    j->next = j->prev = NULL;
-    l->n--;
-}
-
-struct job *job_list_pop(struct job_list *l)
-{
-    struct job *j = l->head;
-    if (j)
-        job_list_remove(l, j);
-    return j;
-}
-
 struct queue *queue_new(struct master *m, const struct conf_queue *conf)
 {
     struct queue *q = calloc(1, sizeof *q);
@@ -68,6 +28,7 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf)
     recover_init(q);
     adopt_init(q);
     settle_init(q);
+    deliver_init(q);
     giveback_init(q);
     once_init(q);
     pause_init(q);
@@ -87,6 +48,7 @@ struct queue *queue_free(struct queue *q)
     adopt_deinit(q);
     owner_deinit(q);
     settle_deinit(q);
+    deliver_deinit(q);
     giveback_deinit(q);
     once_deinit(q);
     due_deinit(q);
@@ -142,6 +104,11 @@ struct redis_command *queue_script(struct queue *q, const char *script, unsigned
     redis_begin_script(c, script_find(script), nkeys + 1);
     redis_arg_text(c, q->key.none);
     return c;
+}
+
+const char *queue_target(const struct queue *q, const char *list)
+{
+    return list[0] ? list : q->key.none;
 }
 
 void queue_add(struct queue *q, struct batch *b)

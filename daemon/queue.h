@@ -13,6 +13,7 @@
  *   dispatch.c  jobs to workers and back
  *   outcome.c   what became of a job: done, another try, dead
  *   settle.c    ... told to Redis until Redis has confirmed it
+ *   deliver.c   where a job that is done, or its result, goes: whether Redis takes that now
  *   due.c       retries and delayed jobs whose time has come
  *   hollow.c    the payloads of settled jobs beside one that runs long
  *   giveback.c  claimed and not begun: back to the list
@@ -30,6 +31,7 @@
 #include "common/job.h"
 #include "common/thread.h"
 #include "daemon/batch.h"
+#include "daemon/job_list.h"
 #include "daemon/keys.h"
 #include "daemon/redis.h"
 #include "daemon/share.h"
@@ -37,11 +39,6 @@
 #include "daemon/watch.h"
 
 struct master;
-
-struct job_list { /* linked by job->next and job->prev */
-    struct job *head, *last;
-    uint32_t n;
-};
 
 struct owner {
     uint64_t number;      /* the link number that is wanted */
@@ -90,6 +87,15 @@ struct settle {
     ev_timer again, retry;
     uint64_t lost; /* counted here, not yet in Redis */
     bool counting;
+};
+
+struct deliver {
+    bool shut;        /* Redis refused it: nothing is delivered until it accepts */
+    bool full;        /* ... what takes more room than the payload that goes */
+    bool asking;      /* the question is on the way */
+    int64_t pause_ms; /* backoff after refusals */
+    int64_t refused_ms;
+    ev_timer again;
 };
 
 struct giveback {
@@ -155,6 +161,7 @@ struct queue {
     struct pause pause;
     struct tracked_queue tracked;
     struct settle settle;
+    struct deliver deliver;
     struct giveback giveback;
     struct once once;
     struct recover recover;
@@ -182,6 +189,8 @@ void queue_unreserve(struct queue *q, uint32_t n);
 /* Begins a script's command: `none` is its first key already; `nkeys` further keys follow. */
 struct redis_command *queue_script(struct queue *q, const char *script, unsigned nkeys)
     RUNS_ON(on_master);
+/* A list of the configuration as a script's key: where it is "", a key that never exists. */
+const char *queue_target(const struct queue *q, const char *list);
 /* b becomes the newest; takes. */
 void queue_add(struct queue *q, struct batch *b);
 /* Takes and frees b, with what is left in it. */
@@ -190,11 +199,6 @@ void queue_forget(struct queue *q, struct batch *b);
 struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_reply *element);
 /* Its slot is free; it leaves its batch. */
 void queue_free_job(struct job *j);
-void job_list_init(struct job_list *l);
-void job_list_push(struct job_list *l, struct job *j);
-struct job *job_list_pop(struct job_list *l);
-void job_list_unpop(struct job_list *l, struct job *j); /* to the front */
-void job_list_remove(struct job_list *l, struct job *j);
 
 /* ---- owner.c ---- */
 
@@ -335,6 +339,21 @@ void settle_forget(struct batch *b);
 void settle_flush(struct queue *q) RUNS_ON(on_master);
 void settle_lost(struct queue *q, uint64_t jobs);
 
+/* ---- deliver.c ---- */
+
+void deliver_init(struct queue *q);
+void deliver_deinit(struct queue *q);
+/* j is done, and somebody is to get it or its result: its settle carries that. */
+bool deliver_owed(const struct job *j);
+/* More is delivered of it than its payload, which goes. */
+bool deliver_grows(const struct job *j);
+size_t deliver_bytes(const struct job *j); /* that its delivery moves */
+/* Redis may take it now, as far as is known. */
+bool deliver_may(const struct job *j);
+/* Redis refused a delivery: the queue's wait until it would accept one. */
+void deliver_refused(struct queue *q, const struct redis_reply *r);
+void deliver_accepted(struct queue *q);
+
 /* ---- hollow.c ---- */
 
 /* Once a look's time: the payloads of settled jobs go, where others of their batch run long. */
@@ -371,6 +390,8 @@ int once_flush(struct batch *b) RUNS_ON(on_master);
 /* Begins the command that makes j, which is dead, a dead letter. */
 struct redis_command *once_dead(struct job *j, const char *head, const char *counter)
     RUNS_ON(on_master);
+/* What n jobs that are done delivered was not answered: it is not sent again. */
+void once_undelivered(const struct queue *q, unsigned n);
 /* Once a turn: tells Redis how many are done. */
 void once_count(struct queue *q) RUNS_ON(on_master);
 bool once_is_counting(const struct queue *q);

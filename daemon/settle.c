@@ -2,6 +2,7 @@
  * batch's list exists under this very name, so a repeat, and what arrives late, changes nothing.
  *   retry  one job: its record among the retries, then its bit
  *   dead   one job: its record among the dead letters, then its bit
+ *   deliver  jobs that are done, and what they returned is somebody's: that, then their bits
  *   part   jobs that are done while others of their batch run: their bits, many at a time
  *   whole  every job is settled and each record confirmed: list, bitmap and entry go
  * A job keeps its slot until its settle is confirmed, so what waits here is bounded by what may be
@@ -119,15 +120,22 @@ void settle_forget(struct batch *b)
     b->dirty = false;
 }
 
+bool settle_is_special(const struct job *j)
+{
+    return j->outcome != JOB_DONE || deliver_owed(j);
+}
+
 void settle_to_list(struct job *j)
 {
     struct batch *b = j->batch;
     struct job **list = j->outcome == JOB_DONE ? &b->done : &b->failed;
+    settle_dirty(b);
+    if (deliver_owed(j))
+        return job_list_push(&b->owing, j);
     if (j->outcome == JOB_DONE && !b->done)
         b->done_since_ms = clock_now_ms();
     j->next = *list;
     *list = j;
-    settle_dirty(b);
 }
 
 static void log_failure(const struct job *j)
@@ -149,17 +157,16 @@ void settle_ended(struct job *j)
     b->ended++;
     free(j->record); /* the one that it came with */
     j->record = NULL;
-    if (j->outcome != JOB_DONE) {
-        b->special++;
+    b->special += settle_is_special(j);
+    if (j->outcome != JOB_DONE)
         log_failure(j);
-    }
     settle_to_list(j);
 }
 
 void settle_drop(struct job *j)
 {
     struct batch *b = j->batch;
-    b->special -= j->outcome != JOB_DONE;
+    b->special -= settle_is_special(j);
     b->ended--;
     b->unsettled--;
     queue_free_job(j);
@@ -187,7 +194,9 @@ static void drop_ended(struct batch *b)
 {
     drop_each(b->done);
     drop_each(b->failed);
+    drop_each(b->owing.head);
     b->done = b->failed = NULL;
+    job_list_init(&b->owing);
 }
 
 /* What of it is settled is known to Redis alone from here; a comparison finds the rest. */
@@ -215,9 +224,12 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
     while (b->failed)
         if (settle_send_record(b) < 0)
             return -1;
+    if (settle_send_deliveries(b) < 0)
+        return -1;
     bool over = b->ended == b->unsettled && b->read == b->length && !b->gone;
     bool recorded = !b->special && !b->out;
-    if (over && !recorded && !(b->refused && b->done)) /* no slot waits for a refused record */
+    bool waits = b->refused || b->owing.n;
+    if (over && !recorded && !(waits && b->done)) /* no slot waits for what was refused */
         return 0;
     if (over && recorded && !b->changed)
         return settle_send_whole(b);

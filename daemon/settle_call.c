@@ -9,8 +9,10 @@
 #include "daemon/record.h"
 
 #define PART_JOBS 1000
+#define DELIVER_JOBS 100
+#define DELIVER_BYTES ((size_t)256 << 10) /* one alone may have more */
 
-enum settle_kind { SETTLE_PART, SETTLE_RECORD, SETTLE_WHOLE };
+enum settle_kind { SETTLE_PART, SETTLE_RECORD, SETTLE_DELIVERY, SETTLE_WHOLE };
 
 struct settle_call {
     struct batch *batch;
@@ -103,8 +105,10 @@ static RUNS_ON(on_master) struct redis_command *begin_record(struct job *j, cons
     const char *as = is_cancelled(j) ? "cancelled" : "dead";
     if (b->once)
         return once_dead(j, head, as);
-    struct redis_command *c = begin(b, again ? "retry" : "dead", 5);
+    struct redis_command *c = begin(b, again ? "retry" : "dead", again ? 5 : 6);
     redis_arg_text(c, again ? q->key.retry : q->key.dead);
+    if (!again)
+        redis_arg_text(c, queue_target(q, q->conf->on_failure));
     redis_arg_text(c, b->field);
     redis_arg_int(c, j->index);
     redis_arg_text(c, head);
@@ -134,6 +138,119 @@ int settle_send_record(struct batch *b)
     call->jobs = j;
     b->failed = j->next;
     j->next = NULL;
+    return 0;
+}
+
+/* What one script delivers; the command borrows ids and keys until it is sent. */
+struct delivery {
+    unsigned n;
+    struct job *job[DELIVER_JOBS];
+    char id[DELIVER_JOBS][JOB_ID_MAX];
+    char *key[DELIVER_JOBS]; /* of the results; NULL: none is kept */
+};
+
+/* In the order in which they ended. */
+static void choose(struct delivery *d, const struct batch *b)
+{
+    size_t bytes = 0;
+    for (struct job *j = b->owing.head; j && d->n < DELIVER_JOBS; j = j->next) {
+        if (!deliver_may(j) || (d->n && deliver_grows(j) != deliver_grows(d->job[0])))
+            continue;
+        bytes += deliver_bytes(j);
+        if (d->n && bytes > DELIVER_BYTES)
+            return;
+        d->job[d->n++] = j;
+    }
+}
+
+/* False: no memory. */
+static bool name_results(struct delivery *d, const struct queue *q)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        (void)job_id(d->job[i], d->id[i]);
+        if (q->conf->result_key_ttl_ms && !(d->key[i] = keys_join(&q->key, "result:", d->id[i])))
+            return false;
+    }
+    return true;
+}
+
+/* The keys and arguments of all jobs alike. */
+static RUNS_ON(on_master) struct redis_command *begin_delivery(struct batch *b,
+                                                               const struct delivery *d)
+{
+    struct queue *q = b->queue;
+    const struct conf_queue *conf = q->conf;
+    unsigned keys = conf->result_key_ttl_ms ? d->n : 0;
+    struct redis_command *c;
+    if (b->once) {
+        c = queue_script(q, "deliver_once", 3 + keys);
+        redis_arg_text(c, q->key.stats);
+    } else {
+        c = begin(b, "deliver", 6 + keys);
+    }
+    redis_arg_text(c, queue_target(q, conf->result_list));
+    redis_arg_text(c, queue_target(q, conf->on_success));
+    for (unsigned i = 0; i < keys; i++)
+        redis_arg_text(c, d->key[i]);
+    if (!b->once)
+        redis_arg_text(c, b->field);
+    redis_arg_int(c, deliver_grows(d->job[0]));
+    redis_arg_int(c, conf->result_key_ttl_ms);
+    return c;
+}
+
+/* What it returned; or its payload, which lies in Redis, unless it was popped. */
+static void add_delivered(struct redis_command *c, const struct job *j, const char *id)
+{
+    if (!j->once) {
+        redis_arg_int(c, j->index);
+        redis_arg_int(c, j->head);
+    }
+    redis_arg_text(c, j->result ? id : "");
+    if (j->once && !j->result)
+        redis_arg(c, j->payload, j->len);
+    else
+        redis_arg(c, j->result, j->result_len);
+}
+
+static int RUNS_ON(on_master) send_delivery(struct settle_call *call, struct delivery *d)
+{
+    struct batch *b = call->batch;
+    int r = -1;
+    if (name_results(d, b->queue)) {
+        struct redis_command *c = begin_delivery(b, d);
+        for (unsigned i = 0; i < d->n; i++)
+            add_delivered(c, d->job[i], d->id[i]);
+        r = send(call, c);
+    }
+    for (unsigned i = 0; i < d->n; i++)
+        free(d->key[i]);
+    return r;
+}
+
+static void leave_owing(struct settle_call *call, const struct delivery *d)
+{
+    for (unsigned i = d->n; i > 0; i--) {
+        job_list_remove(&call->batch->owing, d->job[i - 1]);
+        d->job[i - 1]->next = call->jobs;
+        call->jobs = d->job[i - 1];
+    }
+}
+
+int settle_send_deliveries(struct batch *b)
+{
+    while (b->owing.n) {
+        struct delivery d = {.n = 0};
+        choose(&d, b);
+        if (!d.n)
+            return 0; /* they wait until Redis accepts them */
+        struct settle_call *call = call_new(b, SETTLE_DELIVERY);
+        if (!call || send_delivery(call, &d) < 0) {
+            free(call);
+            return -1;
+        }
+        leave_owing(call, &d);
+    }
     return 0;
 }
 
@@ -209,12 +326,26 @@ static void confirmed(struct settle_call *call)
         call->batch->gone = true;
 }
 
+/* Nothing in Redis tells whether it has run. */
+static void unanswered_once(struct settle_call *call)
+{
+    unsigned n = 0;
+    for (const struct job *j = call->jobs; j; j = j->next)
+        n++;
+    once_undelivered(call->batch->queue, n);
+    confirmed(call);
+}
+
 static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
 {
     struct batch *b = call->batch;
+    if (!r && b->once && call->kind == SETTLE_DELIVERY)
+        return unanswered_once(call);
     b->tried = b->tried || call->kind == SETTLE_WHOLE;
     unsettle(call->jobs);
-    if (r)
+    if (r && call->kind == SETTLE_DELIVERY)
+        deliver_refused(b->queue, r);
+    else if (r)
         settle_refused(b, r);
 }
 
@@ -227,7 +358,10 @@ static void on_settled(struct redis_link *link, const struct redis_reply *r, voi
     if (!r || r->type != REDIS_INTEGER) {
         unconfirmed(call, r);
     } else {
-        settle_accepted(b);
+        if (call->kind == SETTLE_DELIVERY)
+            deliver_accepted(b->queue);
+        else
+            settle_accepted(b);
         if (r->integer < -1)
             not_the_length(call);
         else if (r->integer == -1)

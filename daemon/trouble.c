@@ -12,7 +12,7 @@
 static const char *const places[] = {
     [TROUBLE_OWNER] = "register",  [TROUBLE_CLAIM] = "claim",     [TROUBLE_POP] = "pop",
     [TROUBLE_SETTLE] = "settle",   [TROUBLE_RECOVER] = "recover", [TROUBLE_DUE] = "retries",
-    [TROUBLE_DELAYED] = "delayed",
+    [TROUBLE_DELAYED] = "delayed", [TROUBLE_DELIVER] = "deliver",
 };
 
 static const struct {
@@ -28,6 +28,7 @@ static const struct {
     {"BUSY", "a script blocks Redis: SCRIPT KILL ends it"},
     {"MISCONF", "Redis cannot save to disk: look at its log"},
     {"NOREPLICAS", "too few replicas: look at min-replicas-to-write"},
+    {"CROSSSLOT", "on a Cluster all lists of a queue share one hash tag"},
     {"CLUSTERDOWN", "the cluster does not serve this slot"},
 };
 

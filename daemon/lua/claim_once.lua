@@ -1,8 +1,8 @@
--- keys: owner paused queue source dead stats
+-- keys: owner paused queue source dead stats broken
 -- args: epoch number from n bytes birth instance largest max age
 -- The claim of jobs that are delivered at most once: what it answers is nowhere else. from: `list`, or `retry`, whose
 -- records are taken when they are due. A payload larger than `largest`, which would not be read, becomes a dead
--- letter; its length stands in its place. Where that is refused it returns to where it was. Answers what, how many
+-- letter, and goes to `broken` where that is asked for; its length stands in its place. Where that is refused it returns to where it was. Answers what, how many
 -- more there are, and the elements.
 local due, t = from == 'retry', now()
 local left, no = due and call('ZCOUNT', source, '-inf', t) or call('LLEN', queue), refused(owner, paused, epoch, number)
@@ -18,7 +18,8 @@ local function too_large(element, index, size)
   if not due or not id then id, attempt, strikes, first, begin = birth .. '-' .. index, 0, 0, t, 1 end
   local reason = '{"reason":"too large: ' .. size .. ' bytes, max_payload is ' .. largest .. '","instance":"'
   local head = table.concat({id, 1, attempt + 1, strikes, first, t, reason .. instance .. '"}\n'}, ' ')
-  bury(dead, head .. string.sub(element, begin), max, age)
+  local bytes = string.sub(element, begin)
+  bury(dead, broken, head .. bytes, bytes, max, age)
 end
 local out, size = {'ok', left}, 0
 while #out - 2 < tonumber(n) and size < tonumber(bytes) do

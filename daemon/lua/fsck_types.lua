@@ -1,6 +1,6 @@
--- keys: queue retry delayed dead popped batches fenced owners stats paused
+-- keys: queue retry delayed dead popped batches fenced owners stats paused results onward broken
 -- args:
--- The keys of a queue that have another type than they are given.
+-- The keys of a queue, and the lists that it pushes to, that have another type than they are given.
 local out = {}
 local function is(key, read)
   local ok, why = pcall(read)
@@ -18,4 +18,7 @@ is(batches, function() call('HEXISTS', batches, '') end)
 is(fenced, function() call('HEXISTS', fenced, '') end)
 is(stats, function() call('HEXISTS', stats, '') end)
 is(paused, function() call('GET', paused) end)
+for _, list in ipairs({results, onward, broken}) do
+  is(list, function() call('LLEN', list) end)
+end
 return out

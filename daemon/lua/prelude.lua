@@ -31,24 +31,47 @@ local function clean(acked, batches, field)
   call('UNLINK', acked)
   call('HDEL', batches, field)
 end
--- A job's record: its head, and its payload, which lies in the list behind the first `skip` bytes of its element.
--- skip -1: behind the head of an older record that was too large to be read; its id stays.
-local function record(list, index, head, skip)
-  local element = call('LINDEX', list, -1 - index) or ''
-  if skip == '-1' then
-    local id, behind = string.match(element, '^(%S+) [^\n]*\n()')
-    if id then head = id .. string.match(head, ' .*') end
-    skip = (behind or 1) - 1
-  end
-  return head .. string.sub(element, skip + 1)
+-- A job's payload lies in the list behind the first `skip` bytes of its element.
+local function payload_of(list, index, skip)
+  return string.sub(call('LINDEX', list, -1 - index) or '', skip + 1)
 end
--- A dead letter; how many are kept, and for how long (where that is refused, the next one has more to remove).
--- 0: it lies there already.
-local function bury(dead, member, max, age)
-  local n = call('ZADD', dead, now(), member)
+-- Its record: a head and the payload; and the payload alone. skip -1: the payload lies behind the head of an older
+-- record that was too large to be read; its id stays.
+local function record(list, index, head, skip)
+  local bytes = payload_of(list, index, math.max(skip, 0))
+  if skip == '-1' then
+    local id, behind = string.match(bytes, '^(%S+) [^\n]*\n()')
+    if id then head = id .. string.match(head, ' .*') end
+    bytes = string.sub(bytes, behind or 1)
+  end
+  return head .. bytes, bytes
+end
+-- A list that somebody else consumes is asked for its type, and for the right to push, before anything moves. A full
+-- Redis refuses that, unless something was written before.
+local function accepts(target)
+  call('LLEN', target)
+  call('LMOVE', none, target, 'RIGHT', 'LEFT')
+end
+-- What is delivered of a job that is done: a result (id '': there is none) under its key for ttl ms, with its id on
+-- `results`, and it or the payload on `onward`. A list that is not asked for is `none`. The key first, since that can
+-- be written twice.
+local function hand_over(results, onward, key, ttl, id, bytes)
+  if id ~= '' and ttl ~= '0' then call('SET', key, bytes, 'PX', ttl) end
+  if id ~= '' and results ~= none then call('LPUSH', results, id .. '\n' .. bytes) end
+  if onward ~= none then call('LPUSH', onward, bytes) end
+end
+-- A dead letter, and its payload on `broken` unless that is `none`; what can be refused is asked before. How many are
+-- kept, and for how long: where that is refused, the next one has more to remove. 0: it lies there already.
+local function bury(dead, broken, member, bytes, max, age)
+  local t = now()
+  if call('ZSCORE', dead, member) then return 0 end
+  call('ZADD', dead, 'XX', t, member)
+  accepts(broken)
+  if broken ~= none then call('LPUSH', broken, bytes) end
+  call('ZADD', dead, t, member)
   redis.pcall('ZREMRANGEBYRANK', dead, 0, -1 - max)
-  redis.pcall('ZREMRANGEBYSCORE', dead, '-inf', now() - age)
-  return n
+  redis.pcall('ZREMRANGEBYSCORE', dead, '-inf', t - age)
+  return 1
 end
 local function body()
 -- One allowed write: after it a full Redis lets the rest of the script write too.

@@ -8,7 +8,8 @@ if call('EXISTS', list) == 0 then
 end
 if call('GETBIT', acked, index) == 1 then return 0 end
 call('SETBIT', acked, index, 0)
-call('ZADD', retry, now() + delay, record(list, index, head, skip))
+local member = record(list, index, head, skip)
+call('ZADD', retry, now() + delay, member)
 call('SETBIT', acked, index, 1)
 call('HINCRBY', stats, 'retry', 1)
 return 1

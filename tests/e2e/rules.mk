@@ -8,12 +8,13 @@ $(E2E) $(SOAK): $(BUILD)/tests/e2e/%: $(BUILD)/tests/e2e/%.o $(E2E_HELP) $(TESTL
 	$(call say,LD,$@)
 	$(Q)$(CC) $(FLAGS) -o $@ $< $(E2E_HELP) $(TESTLIB) $(LDFLAGS) -lcmocka $(LIBS)
 
-# The daemon with a handler that crashes.
-$(BUILD)/tests/e2e/rpopd-crash: $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/crash/handlers.o $(LIB)
+# The daemon with handlers of its own: one that crashes, one that returns results.
+$(BUILD)/tests/e2e/rpopd-%: $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/%/handlers.o $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(FLAGS) -o $@ $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/crash/handlers.o $(LIB) $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(FLAGS) -o $@ $(BUILD)/daemon/main.o $(BUILD)/tests/e2e/$*/handlers.o $(LIB) $(LDFLAGS) $(LIBS)
 
 $(BUILD)/tests/e2e/test_poison: | $(BUILD)/tests/e2e/rpopd-crash
+$(BUILD)/tests/e2e/test_results $(BUILD)/tests/e2e/test_results_faults: | $(BUILD)/tests/e2e/rpopd-results
 
 # Plugins as their authors build them, but with the daemon's flags: a sanitizer sees them too.
 E2E_PLUGINS := $(addprefix $(BUILD)/tests/e2e/plugin/,act.so wrong.so undefined.so gather.so block.so)

@@ -151,6 +151,34 @@ static void other_keys_are_not_asked_for(void **state)
     assert_true(daemon_logged(s->daemon, "elsewhere") > 0);
 }
 
+static void so_are_the_lists_that_are_pushed_to(void **state)
+{
+    static const char *const settings[] = {"result: { list = \"mine\"; }; ",
+                                           "on_success = \"mine\"; ", "on_failure = \"mine\"; "};
+    static const char *const names[] = {"result.list", "on_success", "on_failure"};
+    struct scene *s = *state;
+    struct rights r = {.n = 0};
+    char more[256], conf[256], words[64];
+    read_rights(&r);
+    grant(s, &r, 0);
+    as_that_user(s, more, sizeof more);
+    for (unsigned i = 0; i < 3; i++) {
+        (void)snprintf(conf, sizeof conf, "queues = (" QUEUE("queue", "sleep", "%s") ");",
+                       settings[i]);
+        scene_launch(s, conf);
+        assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 78);
+        (void)snprintf(words, sizeof words, "~mine (%s)", names[i]);
+        assert_true(daemon_logged(s->daemon, words) > 0);
+    }
+    assert_int_equal(ask_int(s, "ACL SETUSER rpopd ~mine"), 1);
+    scene_start(s, ONE("sleep", "on_success = \"mine\"; on_failure = \"mine\";"));
+    push(s, "queue", "0.01");
+    push(s, "queue", "no number");
+    await_jobs(s, 1, 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN mine"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +186,7 @@ int main(void)
         SCENE(each_right_is_missed_by_name_at_the_start),
         SCENE(without_a_name_for_its_links_it_works),
         SCENE(other_keys_are_not_asked_for),
+        SCENE(so_are_the_lists_that_are_pushed_to),
     };
     return scene_run(tests);
 }

@@ -174,15 +174,40 @@ static void a_list_is_consumed_by_one_queue(void **state)
         "f:4: queues[2].name: \"a\" is the name of queues[0] too, allowed is one queue a list\n");
 }
 
+static void a_queue_does_not_push_to_itself(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"result: {\nlist", "\non_success", "\non_failure"};
+    static const char *const names[] = {"result.list", "on_success", "on_failure"};
+    char text[200], want[200];
+    struct conf *c;
+    for (size_t i = 0; i < 3; i++) {
+        const char *end = i ? "" : " };";
+        (void)snprintf(
+            text, sizeof text,
+            "queues: ( { %s = \"a\";%s handler: { type = \"null\"; }; name = \"a\"; } );", rows[i],
+            end);
+        (void)snprintf(
+            want, sizeof want,
+            "f:2: queues[0].%s: is the queue itself, for ever, allowed is another list\n",
+            names[i]);
+        assert_int_equal(load(text, &c), -EINVAL);
+        assert_string_equal(said, want);
+        text[strlen(text) - 8] = 'b';
+        (void)conf_free(good(text));
+    }
+}
+
 static void what_is_not_in_effect_yet_is_listed_once(void **state)
 {
     (void)state;
-    struct conf *c = good(
-        "admin: { http = \"127.0.0.1:1\"; socket = \"\"; };\n"
-        "queues: ( { name = \"a\"; handler: { type = \"null\"; }; on_failure = \"x\"; "
-        "delivery = \"at-most-once\"; attempts = 1; },\n"
-        "{ name = \"b\"; handler: { type = \"null\"; }; on_failure = \"y\"; max_payload = 5; } );");
-    static const char *const want[] = {"admin.http", "queues[].on_failure"};
+    struct conf *c =
+        good("admin: { http = \"127.0.0.1:1\"; socket = \"\"; };\n"
+             "queues: ( { name = \"a\"; handler: { type = \"null\"; }; recoveries_to = \"x\"; "
+             "delivery = \"at-most-once\"; attempts = 1; },\n"
+             "{ name = \"b\"; handler: { type = \"null\"; }; recoveries_to = \"y\"; max_payload = "
+             "5; } );");
+    static const char *const want[] = {"admin.http", "queues[].recoveries_to"};
     for (size_t i = 0; i < 2; i++)
         assert_string_equal(c->not_in_effect[i], want[i]);
     assert_null(c->not_in_effect[2]);
@@ -228,6 +253,7 @@ int main(void)
         cmocka_unit_test(near_misses_are_named),
         cmocka_unit_test(what_is_required_is_missed),
         cmocka_unit_test(a_list_is_consumed_by_one_queue),
+        cmocka_unit_test(a_queue_does_not_push_to_itself),
         cmocka_unit_test(what_is_not_in_effect_yet_is_listed_once),
         cmocka_unit_test(all_mistakes_are_shown_up_to_a_limit),
     };

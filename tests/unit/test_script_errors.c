@@ -228,7 +228,7 @@ static void a_key_that_may_not_be_reached_is_refused_before_anything(void **stat
         }
 }
 
-static void a_full_redis_hinders_no_script(void **state)
+static void a_full_redis_hinders_no_script_but_the_one_that_asks(void **state)
 {
     struct scripts *s = *state;
     char want[4096];
@@ -238,7 +238,10 @@ static void a_full_redis_hinders_no_script(void **state)
         prepare(s, c);
         DO(s, "CONFIG SET maxmemory 1");
         assert_non_null(strstr(redis_run(s, "SET x y"), "OOM "));
-        assert_string_equal(run(s, c), c->answer);
+        if (strcmp(c->name, "room") == 0) /* what it is there to tell */
+            assert_memory_equal(run(s, c), "-OOM ", 5);
+        else
+            assert_string_equal(run(s, c), c->answer);
         DO(s, "CONFIG SET maxmemory 0");
         DO(s, "DEL stats");
         LEFT(s, want);
@@ -317,7 +320,7 @@ int main(void)
         TEST(a_key_of_another_type_moves_nothing_and_a_repeat_mends_it),
         TEST(a_right_that_is_missing_moves_nothing_and_a_repeat_mends_it),
         TEST(a_key_that_may_not_be_reached_is_refused_before_anything),
-        TEST(a_full_redis_hinders_no_script),
+        TEST(a_full_redis_hinders_no_script_but_the_one_that_asks),
         TEST(errors_of_other_kinds_have_a_code_too),
         TEST(probe_misses_no_command_of_any_script),
         TEST(probe_touches_nothing),

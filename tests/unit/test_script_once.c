@@ -1,12 +1,12 @@
 /* The scripts of jobs that are delivered at most once, against a real Redis: claim_once, dead_once,
- * push_back. After each what is in Redis is compared as a whole. */
+ * deliver_once, push_back. After each what is in Redis is compared as a whole. */
 #include <stdio.h>
 
 #include "tests/unit/script_assert.h"
 
-#define BURST "owner paused q q dead stats"
-#define POP "owner paused q popped dead stats"
-#define DUE "owner paused q retry dead stats"
+#define BURST "owner paused q q dead stats none"
+#define POP "owner paused q popped dead stats none"
+#define DUE "owner paused q retry dead stats none"
 #define ARGS(from, n, bytes, largest) \
     "e.1|3|" from "|" n "|" bytes "|e.1-7|here|" largest "|100|99999999999999"
 #define LIST(n) ARGS("list", n, "1048576", "1000")
@@ -120,18 +120,18 @@ static void a_counter_that_cannot_be_written_keeps_no_job(void **state)
     DO(s, "SET stats x");
     RUN(s, "claim_once", BURST, LIST("9"), "[ok 0 a]");
     RUN(s, "push_back", "q stats", "list|a", "1");
-    RUN(s, "dead_once", "dead stats", "head \n|a|100|99999999999999|dead", "1");
+    RUN(s, "dead_once", "dead stats none", "head \n|a|100|99999999999999|dead", "1");
     LEFT(s, "dead=(head \na) " OWNER " q=[a] stats=\"x\"");
 }
 
 static void a_dead_letter_is_written_once(void **state)
 {
     struct scripts *s = *state;
-    RUN(s, "dead_once", "dead stats", "id 1 1 0 1 2 {}\n|payload|2|99999999999999|dead", "1");
-    RUN(s, "dead_once", "dead stats", "id 1 1 0 1 2 {}\n|payload|2|99999999999999|dead", "1");
+    RUN(s, "dead_once", "dead stats none", "id 1 1 0 1 2 {}\n|payload|2|99999999999999|dead", "1");
+    RUN(s, "dead_once", "dead stats none", "id 1 1 0 1 2 {}\n|payload|2|99999999999999|dead", "1");
     LEFT(s, "dead=(id 1 1 0 1 2 {}\npayload) " OWNER " stats={dead:1}");
-    RUN(s, "dead_once", "dead stats", "i2 1 1 0 1 2 {}\n||2|99999999999999|cancelled", "1");
-    RUN(s, "dead_once", "dead stats", "i3 1 1 0 1 2 {}\nx|y|2|99999999999999|dead", "1");
+    RUN(s, "dead_once", "dead stats none", "i2 1 1 0 1 2 {}\n||2|99999999999999|cancelled", "1");
+    RUN(s, "dead_once", "dead stats none", "i3 1 1 0 1 2 {}\nx|y|2|99999999999999|dead", "1");
     SAYS(s, "2", "ZCARD dead");
     SAYS(s, "[1 2]", "HMGET stats cancelled dead");
 }
@@ -159,12 +159,62 @@ static void a_full_redis_gives_and_takes_back(void **state)
     DO(s, "CONFIG SET maxmemory 1");
     RUN(s, "claim_once", BURST, ARGS("list", "9", "1048576", "1000"), "[ok 0 a b]");
     RUN(s, "push_back", "q stats", "list|b|a", "2");
-    RUN(s, "dead_once", "dead stats", "h\n|a|100|99999999999999|dead", "1");
+    RUN(s, "dead_once", "dead stats none", "h\n|a|100|99999999999999|dead", "1");
     DO(s, "CONFIG SET maxmemory 0");
     LEFT(s, "dead=(h\na) " OWNER " q=[b a] stats={dead:1, given_back:2, popped:2}");
 }
 
 #define ONCE(f) cmocka_unit_test_setup(f, begin)
+
+static void the_payload_of_what_is_dead_goes_to_its_list_once(void **state)
+{
+    struct scripts *s = *state;
+    for (int i = 0; i < 2; i++)
+        RUN(s, "dead_once", "dead stats broken", "h\n|a|100|99999999999999|dead", "1");
+    LEFT(s, "broken=[a] dead=(h\na) " OWNER " stats={dead:1}");
+    DO(s, "LPUSH q abcde");
+    RUN(s, "claim_once", "owner paused q q dead stats broken", ARGS("list", "9", "1048576", "4"),
+        "[ok 0 5]");
+    SAYS(s, "[abcde a]", "LRANGE broken 0 -1");
+}
+
+static void a_list_of_another_type_buries_nothing(void **state)
+{
+    struct scripts *s = *state;
+    DO(s, "SADD broken x");
+    DO(s, "LPUSH q abcde");
+    const char *answer =
+        script_run(s, "dead_once", "dead stats broken", "h\n|a|100|99999999999999|dead");
+    assert_memory_equal(answer, "-WRONGTYPE ", 11);
+    answer = script_run(s, "claim_once", "owner paused q q dead stats broken",
+                        ARGS("list", "9", "1048576", "4"));
+    assert_memory_equal(answer, "-WRONGTYPE ", 11);
+    LEFT(s, "broken=set " OWNER " q=[abcde]");
+}
+
+static void what_is_done_is_delivered_and_counted(void **state)
+{
+    struct scripts *s = *state;
+    RUN(s, "deliver_once", "stats done next r0 r1", "0|60000|e.1-1-0|x||p", "2");
+    LEFT(s, "done=[e.1-1-0\nx] next=[p x] " OWNER " r0~=\"x\" stats={done:2}");
+    RUN(s, "deliver_once", "stats done none", "0|0|e.1-1-2|", "1");
+    SAYS(s, "e.1-1-2\n", "LINDEX done 0");
+}
+
+static void what_is_refused_is_delivered_to_none(void **state)
+{
+    struct scripts *s = *state;
+    DO(s, "SADD next x");
+    const char *answer = script_run(s, "deliver_once", "stats done next r0", "0|9000|e.1-1-0|x");
+    assert_memory_equal(answer, "-WRONGTYPE ", 11);
+    DO(s, "DEL next");
+    DO(s, "CONFIG SET maxmemory 1");
+    answer = script_run(s, "deliver_once", "stats done next r0", "1|9000|e.1-1-0|x");
+    assert_memory_equal(answer, "-OOM ", 5);
+    LEFT(s, OWNER);
+    RUN(s, "deliver_once", "stats done next", "0|0||p", "1");
+    LEFT(s, "next=[p] " OWNER " stats={done:1}");
+}
 
 int main(void)
 {
@@ -182,6 +232,10 @@ int main(void)
         ONCE(what_has_not_begun_goes_to_the_end_that_is_popped_next),
         ONCE(records_go_back_to_the_retries_due_now),
         ONCE(a_full_redis_gives_and_takes_back),
+        ONCE(the_payload_of_what_is_dead_goes_to_its_list_once),
+        ONCE(a_list_of_another_type_buries_nothing),
+        ONCE(what_is_done_is_delivered_and_counted),
+        ONCE(what_is_refused_is_delivered_to_none),
     };
     return cmocka_run_group_tests_name("script_once", tests, scripts_begin, scripts_end);
 }

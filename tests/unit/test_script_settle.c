@@ -60,7 +60,7 @@ static void part_takes_many_bits_at_a_time(void **state)
     SAYS(s, "1201", "HGET stats done");
 }
 
-#define DEAD "b acked batches stats dead"
+#define DEAD "b acked batches stats dead none"
 #define HEAD "e.1-1-2 1 1 0 5 6 {}\n"
 #define RECORD HEAD "a2"
 

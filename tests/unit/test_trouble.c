@@ -184,8 +184,8 @@ static void what_goes_on_does_not_end_by_being_looked_at(void **state)
 static void each_place_names_itself(void **state)
 {
     (void)state;
-    static const char *const names[] = {"at=register", "at=claim",   "at=pop",    "at=settle",
-                                        "at=recover",  "at=retries", "at=delayed"};
+    static const char *const names[] = {"at=register", "at=claim",   "at=pop",     "at=settle",
+                                        "at=deliver",  "at=recover", "at=retries", "at=delayed"};
     for (int i = 0; i < TROUBLE_PLACES; i++) {
         is_error((enum trouble_at)i, "BUSY Redis is busy");
         assert_logs("redis-refused", names[i], "SCRIPT KILL");
