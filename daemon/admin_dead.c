@@ -92,11 +92,24 @@ static json_t *number_at(const struct redis_reply *r, size_t i)
     return json_integer((json_int_t)strtod(text_at(r, i), NULL));
 }
 
-/* What the evidence says, beside the record's own fields; a long one may have been cut. */
+/* A long one was cut by the script, within its last member: its output. */
+static json_t *load_evidence(const char *text, size_t len)
+{
+    static const char last[] = ",\"output"; /* within a string the quote would be escaped */
+    json_t *evidence = json_loadb(text, len, JSON_ALLOW_NUL, NULL);
+    const char *cut = evidence ? NULL : memmem(text, len, last, sizeof last - 1);
+    char *whole;
+    if (!cut || asprintf(&whole, "%.*s}", (int)(cut - text), text) < 0)
+        return evidence;
+    evidence = json_loads(whole, JSON_ALLOW_NUL, NULL);
+    free(whole);
+    return evidence;
+}
+
+/* What the evidence says, beside the record's own fields. */
 static void add_evidence(json_t *o, const struct redis_reply *text)
 {
-    json_t *evidence =
-        text->type == REDIS_STRING ? json_loadb(text->str, text->len, 0, NULL) : NULL;
+    json_t *evidence = text->type == REDIS_STRING ? load_evidence(text->str, text->len) : NULL;
     (void)json_object_set_new(o, "reason", json_null());
     if (json_is_object(evidence))
         (void)json_object_update(o, evidence);

@@ -22,7 +22,7 @@
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
 
-#define CANCEL_MS 5000 /* for handlers to clean up */
+#define CANCEL_MS 5000 /* for handlers to clean up, beside the largest kill_grace */
 #define LEAVE_MS 5000
 #define AT_ONCE_MS 800 /* a second signal: out within a second */
 #define STEP_SECONDS 0.02
@@ -49,12 +49,24 @@ static void leave(struct master *m)
     set_timer(m, 0, STEP_SECONDS);
 }
 
+/* What a handler has started is killed after its grace, and must have ended before the end. */
+static int64_t cancel_ms(const struct conf *conf)
+{
+    int64_t grace_ms = 0;
+    for (size_t i = 0; i < conf->nqueues; i++) {
+        const struct conf_handler *h = &conf->queues[i].handler;
+        if (h->command && h->kill_grace_ms > grace_ms)
+            grace_ms = h->kill_grace_ms;
+    }
+    return CANCEL_MS + grace_ms;
+}
+
 static void cancel_all(struct master *m, bool at_once)
 {
     log_info("cancelling", "running=%u", m->running);
     m->life = LIFE_CANCELLING;
     dispatch_cancel_all(m, at_once);
-    set_timer(m, CANCEL_MS / 1000.0, 0);
+    set_timer(m, (double)cancel_ms(m->conf) / 1000, 0);
 }
 
 static void RUNS_ON(on_master) drain(struct master *m)
