@@ -31,5 +31,8 @@ const char *exec_make(struct scene *s, const char *name, const char *text, mode_
 /* Processes that live and have `<folder>-mark` in their environment or in their command line. */
 unsigned exec_alive(struct scene *s);
 unsigned exec_zombies(struct scene *s); /* children of the daemon that nobody has waited for */
+/* Whatever a job has started ends with it, in time, and leaves nothing behind: the tests, for a
+ * daemon that has cgroups and for one that has not. Returns how many failed. */
+int exec_end_run(void);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/callout.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/handler/cgroup.h"
 #include "worker/handler/environment.h"
 #include "worker/handler/launch.h"
 #include "worker/handler/program_path.h"
@@ -30,7 +31,8 @@ struct program {
     const char *path; /* borrowed: where a command without a slash is looked for */
     char **words;     /* the launcher's; NULL: it is not needed */
     size_t nwords;
-    const char **argv; /* the launcher's words, the place of the file, the command */
+    const char **argv;       /* the launcher's words, the place of the file, the command */
+    struct cgroups *cgroups; /* NULL: there are none */
     char launcher[PATH_MAX];
 };
 
@@ -38,7 +40,8 @@ struct running {
     struct program *program; /* borrowed */
     struct process *process;
     struct tree tree;
-    bool over; /* running_end has seen to it */
+    struct cgroup *cgroup; /* NULL: none */
+    bool over;             /* running_end has seen to it */
 };
 
 /* How it is started -----------------------------------------------------------------------------
@@ -86,6 +89,9 @@ struct program *program_new(const struct conf_queue *queue, struct err *e)
         return program_free(p);
     }
     p->path = environment_get(p->environment, "PATH");
+    char root[PATH_MAX];
+    p->cgroups = cgroups_root(root) ? cgroups_new(root) : NULL;
+    log_debug("program-ready", "queue='%s' cgroup=%s", queue->name, p->cgroups ? root : "none");
     tree_adopt();
     return p;
 }
@@ -97,6 +103,7 @@ struct program *program_free(struct program *p)
     free(p->environment);
     free(p->argv);
     (void)launch_free(p->words, p->nwords);
+    (void)cgroups_free(p->cgroups);
     free(p);
     return NULL;
 }
@@ -173,7 +180,8 @@ static int start_it(const struct start *s)
                                 .pipes = s->pipes | (p->words ? PROCESS_PIPE(LAUNCH_PIPE) : 0),
                                 .directory = *h->cwd ? h->cwd : NULL,
                                 .session = true,
-                                .alone = true};
+                                .alone = true,
+                                .cgroup = s->running->cgroup ? s->running->cgroup->path : NULL};
     size_t n = p->nenvironment;
     for (size_t i = 0; s->env[i]; i++) {
         assert(i < PROGRAM_ENV_MAX);
@@ -196,8 +204,10 @@ int running_start(struct program *p, const char *const env[], unsigned pipes,
     char *file = malloc(PATH_MAX);
     struct running *r = calloc(1, sizeof *r);
     int code = file && r ? 0 : err_set(e, -ENOMEM, "no memory to start a program");
-    if (code == 0) {
+    if (r)
         r->program = p;
+    if (code == 0) {
+        r->cgroup = cgroup_take(p->cgroups);
         struct start s = {.running = r,
                           .env = env,
                           .pipes = pipes,
@@ -206,7 +216,8 @@ int running_start(struct program *p, const char *const env[], unsigned pipes,
         code = start_it(&s);
     }
     if (code == 0) {
-        r->tree = (struct tree){.leader = process_pid(r->process), .mark = env[0]};
+        r->tree =
+            (struct tree){.leader = process_pid(r->process), .mark = env[0], .cgroup = r->cgroup};
         code = p->words ? await_launch(r, e) : 0;
     }
     free(file);
@@ -238,6 +249,7 @@ int running_join(struct running *r, struct program *p, struct err *e)
     int code = process_join(r->process, e);
     if (code == 0)
         r->program = p;
+    r->cgroup = cgroup_take(p->cgroups);
     return code;
 }
 
@@ -253,6 +265,7 @@ struct running *running_free(struct running *r)
     if (r->process && !r->over)
         (void)tree_signal(&r->tree, SIGKILL);
     (void)process_free(r->process);
+    cgroup_give(r->program->cgroups, r->cgroup);
     free(r);
     return NULL;
 }

@@ -15,6 +15,7 @@
 
 #define PATH_ROOM 64
 #define CHUNK 4096
+#define LOOKS_MAX 20
 
 void tree_adopt(void)
 {
@@ -81,6 +82,18 @@ static void read_children(pid_t pid, struct pids *to)
         (void)closedir(threads);
 }
 
+/* How much there is of a file, at most `size` bytes. */
+static ssize_t read_some(pid_t pid, const char *name, char *to, size_t size)
+{
+    char path[PATH_ROOM];
+    (void)snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, to, size);
+    if (fd >= 0)
+        (void)close(fd);
+    return n;
+}
+
 struct status {
     char state; /* Z: it has ended */
     pid_t parent, group, session;
@@ -88,28 +101,24 @@ struct status {
 
 static bool read_status(pid_t pid, struct status *ret)
 {
-    char path[PATH_ROOM], text[512];
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        (void)close(fd);
+    char text[512];
+    ssize_t n = read_some(pid, "stat", text, sizeof text - 1);
     text[n < 0 ? 0 : n] = '\0';
     const char *name_end = strrchr(text, ')'); /* the name may hold anything */
     return name_end && sscanf(name_end + 1, " %c %d %d %d", &ret->state, &ret->parent, &ret->group,
                               &ret->session) == 4;
 }
 
-/* The variable stands in its environment, whole. */
-static bool is_marked(pid_t pid, const char *mark)
+/* The variable stands in its environment, whole. *ret_empty: it has none. */
+static bool is_marked(pid_t pid, const char *mark, bool *ret_empty)
 {
     char path[PATH_ROOM], text[CHUNK];
     size_t len = strlen(mark) + 1, at = 0; /* how much of it stands there; with its NUL */
-    bool skip = false, found = false;
+    bool skip = false, found = false, any = false;
     (void)snprintf(path, sizeof path, "/proc/%d/environ", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 0;
-    while (!found && fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+    for (; !found && fd >= 0 && (n = read(fd, text, sizeof text)) > 0; any = true)
         for (ssize_t i = 0; i < n && !found; i++) {
             if (!skip && text[i] == mark[at])
                 found = ++at == len;
@@ -122,6 +131,7 @@ static bool is_marked(pid_t pid, const char *mark)
         }
     if (fd >= 0)
         (void)close(fd);
+    *ret_empty = !any && n == 0;
     return found;
 }
 
@@ -151,20 +161,53 @@ static bool reap(pid_t pid, const struct status *s)
     return true;
 }
 
-static bool belongs(const struct tree *t, pid_t pid, const struct status *s)
+/* *ret_unsure: in the middle of exec(2) a process has neither environment nor words, and does not
+ * tell yet. */
+static bool belongs(const struct tree *t, pid_t pid, const struct status *s, bool *ret_unsure)
 {
-    return s->session == t->leader || s->group == t->leader || is_marked(pid, t->mark);
+    char one;
+    bool empty;
+    if (s->session == t->leader || s->group == t->leader || is_marked(pid, t->mark, &empty))
+        return true;
+    if (!empty)
+        return false;
+    if (read_some(pid, "cmdline", &one, 1) != 0)
+        return is_marked(pid, t->mark, &empty); /* what it has now it keeps */
+    *ret_unsure = true;
+    return false;
 }
 
-/* All that lives of it but the leader. */
-static void read_members(const struct tree *t, struct pids *to)
+static void read_cgroup(const struct tree *t, struct pids *to)
+{
+    char path[PATH_MAX];
+    size_t known = to->n, n = known;
+    (void)snprintf(path, sizeof path, "%s/cgroup.procs", t->cgroup->path);
+    read_numbers(path, to);
+    for (size_t i = known; i < to->n; i++) {
+        bool is_new = to->at[i] != t->leader;
+        for (size_t k = 0; k < known && is_new; k++)
+            is_new = to->at[k] != to->at[i];
+        if (is_new)
+            to->at[n++] = to->at[i];
+    }
+    to->n = n;
+}
+
+/* All that lives of it but the leader. True: this is not all that can be said, for orphans were
+ * reaped, whose children may have become orphans just now, or one does not tell yet whose it is. */
+static bool read_members(const struct tree *t, struct pids *to)
 {
     struct pids orphans = {0};
     struct status s;
+    bool unsure = false;
     read_orphans(&orphans);
     for (size_t i = 0; i < orphans.n; i++) {
         pid_t pid = orphans.at[i];
-        if (read_status(pid, &s) && !reap(pid, &s) && belongs(t, pid, &s))
+        if (!read_status(pid, &s))
+            continue;
+        if (reap(pid, &s))
+            unsure = true;
+        else if (belongs(t, pid, &s, &unsure))
             put(to, pid);
     }
     free(orphans.at);
@@ -172,6 +215,9 @@ static void read_members(const struct tree *t, struct pids *to)
         read_children(t->leader, to);
     for (size_t i = 0; i < to->n; i++)
         read_children(to->at[i], to);
+    if (t->cgroup)
+        read_cgroup(t, to);
+    return unsure;
 }
 
 struct look {
@@ -180,21 +226,33 @@ struct look {
     unsigned found;
 };
 
-static void look_now(void *arg)
+/* True: another look will tell more. */
+static bool look_once(struct look *l)
 {
-    struct look *l = arg;
     struct pids members = {0};
     struct status s;
-    read_members(l->tree, &members);
+    bool unsure = read_members(l->tree, &members);
     for (size_t i = 0; i < members.n; i++) {
         pid_t pid = members.at[i];
-        if (!read_status(pid, &s) || s.state == 'Z' || s.state == 'X')
+        if (!read_status(pid, &s) || s.state == 'Z' || s.state == 'X') {
+            unsure = true;
             continue;
+        }
         l->found++;
         if (l->signal && s.group != l->tree->leader)
             (void)kill(pid, l->signal);
     }
     free(members.at);
+    return unsure;
+}
+
+static void look_now(void *arg)
+{
+    struct look *l = arg;
+    int left = LOOKS_MAX;
+    while (left > 0 && look_once(l) && l->found == 0)
+        left--;
+    l->found += left == 0; /* who knows */
 }
 
 bool tree_is_left(const struct tree *t)
@@ -208,6 +266,8 @@ unsigned tree_signal(const struct tree *t, int signal)
 {
     struct look l = {.tree = t, .signal = signal};
     (void)kill(-t->leader, signal); /* all of the group at once: none of it can fork away */
+    if (t->cgroup && signal == SIGKILL)
+        (void)cgroup_kill(t->cgroup);
     callout(look_now, &l);
     return l.found;
 }

@@ -5,17 +5,21 @@
  * What belongs to it: the leader's session and group, its descendants, and, where the leader's
  * session was left and the parents have ended, whatever carries the mark in its environment. This
  * process is the subreaper: whoever outlives its parents becomes a child of its main thread, so
- * nothing of a tree is ever found but below the leader or below such an orphan. */
+ * nothing of a tree is ever found but below the leader or below such an orphan. With a cgroup all
+ * that is in there belongs to it too. */
 #ifndef WORKER_HANDLER_TREE_H
 #define WORKER_HANDLER_TREE_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "worker/handler/cgroup.h"
+
 struct tree {
-    pid_t leader;     /* of the session; not reaped as long as this is used */
-    bool ended;       /* the leader has: it has no children any more */
-    const char *mark; /* borrowed: "NAME=value" that no other tree has */
+    pid_t leader;          /* of the session; not reaped as long as this is used */
+    bool ended;            /* the leader has: it has no children any more */
+    const char *mark;      /* borrowed: "NAME=value" that no other tree has */
+    struct cgroup *cgroup; /* borrowed: they all began in there; NULL: in none */
 };
 
 void tree_adopt(void); /* from now on orphans become children of this process; twice is fine */

@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worker/runtime/child_clone.h"
+
 #define STATUS_UNKNOWN 255
 
 static struct {
@@ -59,22 +61,26 @@ static int set_attributes(posix_spawnattr_t *a, bool session)
     return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
 }
 
+static int begin(struct child *c, pid_t pid, int pidfd)
+{
+    *c = (struct child){.pid = pid, .pidfd = pidfd};
+    make_known(c);
+    return 0;
+}
+
 /* Nobody else reaps it, so its number stays its own until the pidfd is there. */
 static int open_pidfd(struct child *c, pid_t pid)
 {
     int fd = pidfd_open(pid, 0);
-    if (fd >= 0) {
-        *c = (struct child){.pid = pid, .pidfd = fd};
-        make_known(c);
-        return 0;
-    }
+    if (fd >= 0)
+        return begin(c, pid, fd);
     int code = -errno;
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
     return code;
 }
 
-int child_start(struct child *c, const struct child_plan *plan)
+static int spawn(struct child *c, const struct child_plan *plan)
 {
     char *const *args = (char *const *)(void *)plan->argv;
     char *const *env = plan->envp ? (char *const *)(void *)plan->envp : environ;
@@ -86,6 +92,15 @@ int child_start(struct child *c, const struct child_plan *plan)
         r = posix_spawnp(&pid, plan->program, plan->files, &a, args, env);
     (void)posix_spawnattr_destroy(&a);
     return r ? -r : open_pidfd(c, pid);
+}
+
+int child_start(struct child *c, const struct child_plan *plan)
+{
+    pid_t pid;
+    int pidfd, made = plan->clone ? child_clone(plan->clone, &pid, &pidfd) : -ENOSYS;
+    if (made != -ENOSYS)
+        return made < 0 ? made : begin(c, pid, pidfd);
+    return spawn(c, plan);
 }
 
 bool child_reap(struct child *c, bool block)

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct child_clone; /* child_clone.h */
+
 struct child { /* stays where it is from child_start until it is reaped */
     pid_t pid;
     int pidfd;  /* -1: none */
@@ -21,6 +23,9 @@ struct child_plan {                        /* borrowed */
     const char *const *argv, *const *envp; /* envp NULL: this program's */
     const posix_spawn_file_actions_t *files;
     bool session; /* it leads a session and a group of its own */
+    /* NULL; or the same once more and the cgroup it begins in, where the system can do that:
+     * posix_spawn cannot. */
+    const struct child_clone *clone;
 };
 
 /* Blocks until it has begun. No signal is blocked in it, and SIGPIPE is the default. Takes 2 KiB of

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/callout.h"
 #include "worker/runtime/child.h"
+#include "worker/runtime/child_clone.h"
 #include "worker/runtime/internal.h"
 #include "worker/runtime/io.h"
 #include "worker/runtime/watch_fd.h"
@@ -114,18 +116,45 @@ struct spawning {
     int code;
 };
 
+/* The first descriptor that is neither a standard one nor one of its pipes. */
+static int first_beyond(const struct spawning *s)
+{
+    int n = PROCESS_PIPES;
+    while (n > STDERR_FILENO + 1 && s->theirs[n - 1] < 0)
+        n--;
+    return n;
+}
+
 static int set_actions(posix_spawn_file_actions_t *f, const struct spawning *s)
 {
-    int r = 0, beyond = STDERR_FILENO + 1;
+    int r = 0;
     for (int n = 0; n < PROCESS_PIPES && r == 0; n++)
-        if (s->theirs[n] >= 0) {
+        if (s->theirs[n] >= 0)
             r = posix_spawn_file_actions_adddup2(f, s->theirs[n], n);
-            beyond = n < beyond ? beyond : n + 1;
-        }
     if (r == 0 && s->options->alone)
-        r = posix_spawn_file_actions_addclosefrom_np(f, beyond);
+        r = posix_spawn_file_actions_addclosefrom_np(f, first_beyond(s));
     if (r == 0 && s->options->directory)
         r = posix_spawn_file_actions_addchdir_np(f, s->options->directory);
+    return r;
+}
+
+static int begin_in_cgroup(struct spawning *s, struct child_plan *plan)
+{
+    const struct process_options *o = s->options;
+    struct child_clone clone = {.file = plan->program,
+                                .argv = (char *const *)(void *)plan->argv,
+                                .envp = plan->envp ? (char *const *)(void *)plan->envp : environ,
+                                .ends = s->theirs,
+                                .nends = PROCESS_PIPES,
+                                .close_from = o->alone ? first_beyond(s) : -1,
+                                .directory = o->directory,
+                                .session = o->session,
+                                .cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (clone.cgroup >= 0)
+        plan->clone = &clone;
+    int r = child_start(&s->process->child, plan);
+    if (clone.cgroup >= 0)
+        (void)close(clone.cgroup);
     return r;
 }
 
@@ -141,7 +170,9 @@ static void spawn_now(void *arg)
                               .session = o->session};
     (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
     s->code = -set_actions(&f, s);
-    if (s->code == 0)
+    if (s->code == 0 && o->cgroup && strchr(plan.program, '/'))
+        s->code = begin_in_cgroup(s, &plan);
+    else if (s->code == 0)
         s->code = child_start(&s->process->child, &plan);
     (void)posix_spawn_file_actions_destroy(&f);
 }

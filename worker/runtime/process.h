@@ -27,6 +27,8 @@ struct process_options { /* borrowed */
     const char *directory; /* it begins there; NULL: in this program's */
     bool session;          /* it leads a session and a group of its own */
     bool alone;            /* only 0, 1, 2 and its pipes are open in it */
+    const char *cgroup;    /* a directory of cgroup v2: it begins in there, where the system can do
+                              that and `program` has a slash; NULL: in this program's */
 };
 
 /* Gives. No signal is blocked in it, and SIGPIPE is the default. Never awaits. NULL with errno set

@@ -1,0 +1,195 @@
+#include "tests/e2e/exec.h"
+
+/* Scripts that try to outlive their job; each writes a line to its output once it is there. */
+static const char *const stubborn[] = {
+    "trap '' TERM; echo up; while :; do sleep 1000; done",
+    "(trap '' TERM; echo up; while :; do sleep 1000; done) & wait",
+    "setsid sh -c \"trap '' TERM; echo up; while :; do sleep 1000; done\" & wait",
+    "(setsid sh -c \"trap '' TERM; echo up; while :; do sleep 1000; done\" &) ; sleep 1000",
+    "echo up; kill -STOP $$",
+    "for i in $(seq 100); do sleep 1000 & done; echo up; trap '' TERM; wait; wait; sleep 1000",
+};
+#define LEAVES_ITS_SESSION 3
+#define NSTUBBORN (sizeof stubborn / sizeof *stubborn)
+
+static void await_up(struct scene *s, unsigned n)
+{
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "line='up'") >= n);
+    assert_true(exec_alive(s) >= 1);
+}
+
+static void nothing_outlives_its_time(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, MARKED(s, "kill_grace = 0.2; ", "attempts = 1; timeout = 4.0; "));
+    for (size_t i = 0; i < NSTUBBORN; i++)
+        push(s, "queue", stubborn[i]);
+    await_up(s, NSTUBBORN);
+    scene_await(s, LIMIT_MS, exec_dead(s) == NSTUBBORN);
+    assert_int_equal(exec_alive(s), 0);
+    assert_int_equal(exec_zombies(s), 0);
+    json_t *all = CTL_JSON(s, 0, "dead", "list", "queue");
+    assert_int_equal(json_array_size(all), NSTUBBORN);
+    for (size_t i = 0; i < NSTUBBORN; i++) {
+        const json_t *o = json_array_get(all, i);
+        assert_string_equal(ctl_text(o, "reason"), "timeout after 4 s");
+        assert_string_equal(ctl_text(o, "output"), "up\n");
+        assert_true(ctl_number(o, "signal") > 0);
+    }
+    json_decref(all);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+static void what_a_job_leaves_behind_ends_with_it(void **state)
+{
+    struct scene *s = *state;
+    static const char *const scripts[] = {
+        "sleep 1000 & exit 65",
+        "(setsid sleep 1000 &); exit 65",
+        "(trap '' TERM; while :; do sleep 1000; done) & exit 65",
+        "(setsid sh -c \"trap '' TERM; (sleep 1000 &); while :; do sleep 1000; done\" &); exit 65",
+    };
+    scene_start(s, MARKED(s, "kill_grace = 0.2; ", "attempts = 1; "));
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        json_t *o = exec_dies(s, scripts[i]);
+        assert_string_equal(ctl_text(o, "reason"), "exit code 65");
+        assert_int_equal(exec_alive(s), 0);
+        assert_int_equal(exec_zombies(s), 0);
+        json_decref(o);
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void a_process_that_hears_term_has_its_grace(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, MARKED(s, "kill_grace = 60.0; ", "attempts = 1; timeout = 1.0; "));
+    json_t *o =
+        exec_dies(s, "trap 'sleep 0.3; echo bye; exit 7' TERM; while :; do sleep 0.1; done");
+    assert_non_null(strstr(ctl_text(o, "output"), "bye\n"));
+    assert_int_equal(ctl_number(o, "exit"), 7);
+    json_decref(o);
+    assert_int_equal(exec_alive(s), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void a_cancelled_job_frees_its_slot(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, MARKED(s, "kill_grace = 0.2; ", "attempts = 3; concurrency = 1; "));
+    push(s, "queue", stubborn[LEAVES_ITS_SESSION]);
+    await_up(s, 1);
+    json_t *jobs = CTL_JSON(s, 0, "jobs");
+    const char *id = exec_text("%s", ctl_text(json_array_get(jobs, 0), "id"));
+    json_decref(jobs);
+    assert_int_equal(CTL(s, "cancel", id)->code, 0);
+    scene_await(s, LIMIT_MS, exec_dead(s) == 1);
+    assert_int_equal(exec_alive(s), 0);
+    json_t *o = exec_letter(s);
+    assert_string_equal(ctl_text(o, "reason"), "cancelled");
+    assert_int_equal(ctl_number(o, "attempts"), 1);
+    json_decref(o);
+    push(s, "queue", "exit 0"); /* there is one slot */
+    scene_await(s, LIMIT_MS, exec_done(s) == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void given_back(struct scene *s, unsigned n)
+{
+    assert_int_equal(exec_alive(s), 0);
+    assert_int_equal(ask_int(s, "LLEN queue"), n);
+    assert_int_equal(stat_of(s, "queue", "given_back"), n);
+    assert_int_equal(exec_done(s) + exec_dead(s), 0);
+    assert_int_equal(ask_int(s, "DEL queue"), 1);
+    assert_string_equal(left_over(s), "");
+}
+
+static void quit_kills_without_grace_and_gives_back(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, MARKED(s, "kill_grace = 600.0; ", ""));
+    for (size_t i = 0; i < NSTUBBORN; i++)
+        push(s, "queue", stubborn[i]);
+    await_up(s, NSTUBBORN);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    given_back(s, NSTUBBORN);
+}
+
+static void a_second_signal_kills_without_more_grace(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, exec_text("shutdown_timeout = 0.1; %s",
+                             MARKED(s, "kill_grace = 600.0; ", "timeout = 0.0; ")));
+    for (size_t i = 0; i < NSTUBBORN; i++)
+        push(s, "queue", stubborn[i]);
+    await_up(s, NSTUBBORN);
+    daemon_signal(s->daemon, SIGTERM);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=cancelling") == 1);
+    assert_true(exec_alive(s) > 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    given_back(s, NSTUBBORN);
+}
+
+static void the_end_waits_for_the_grace_and_gives_back(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, exec_text("shutdown_timeout = 0.1; %s", MARKED(s, "kill_grace = 1.0; ", "")));
+    for (size_t i = 0; i < NSTUBBORN; i++)
+        push(s, "queue", stubborn[i]);
+    await_up(s, NSTUBBORN);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    given_back(s, NSTUBBORN);
+}
+
+static void nothing_is_left_of_many_jobs(void **state)
+{
+    struct scene *s = *state;
+    unsigned jobs = scene_long() ? 10000 : 400 / SLOWNESS;
+    scene_start(s, MARKED(s, "kill_grace = 0.2; ", "attempts = 1; concurrency = 8; "));
+    for (int i = 0; i < 10; i++) /* what a first job of each kind leaves is not a leak */
+        push(s, "queue", "echo x; (setsid sleep 1000 &); exit 0");
+    scene_await(s, LIMIT_MS, exec_done(s) == 10);
+    int fds = daemon_usage(s->daemon).fds;
+    for (unsigned i = 0; i < jobs; i++)
+        push(s, "queue", i % 10 ? "echo x; exit 0" : "(setsid sleep 1000 &); echo y >&2");
+    scene_await(s, 20 * LIMIT_MS, exec_done(s) == 10 + jobs);
+    assert_int_equal(exec_alive(s), 0);
+    assert_int_equal(exec_zombies(s), 0);
+    assert_int_equal(daemon_usage(s->daemon).fds, fds);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+/* No environment and no session tell where it comes from: only its cgroup does. */
+static void without_environment_and_session_it_ends_where_cgroups_may_be_written(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, exec_text("log: { level = \"debug\"; }; %s",
+                             MARKED(s, "kill_grace = 0.2; ", "attempts = 1; ")));
+    if (daemon_logged(s->daemon, "event=program-ready queue='queue' cgroup=none"))
+        skip();
+    json_t *o = exec_dies(
+        s, exec_text("(env -i setsid sh -c \"trap '' TERM; while :; do sleep 1000; done\" "
+                     "%s-mark &); exit 65",
+                     s->folder));
+    json_decref(o);
+    assert_int_equal(exec_alive(s), 0);
+    assert_int_equal(exec_zombies(s), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+int exec_end_run(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(nothing_outlives_its_time),
+        SCENE(what_a_job_leaves_behind_ends_with_it),
+        SCENE(a_process_that_hears_term_has_its_grace),
+        SCENE(a_cancelled_job_frees_its_slot),
+        SCENE(quit_kills_without_grace_and_gives_back),
+        SCENE(a_second_signal_kills_without_more_grace),
+        SCENE(the_end_waits_for_the_grace_and_gives_back),
+        SCENE(nothing_is_left_of_many_jobs),
+        SCENE(without_environment_and_session_it_ends_where_cgroups_may_be_written),
+    };
+    return scene_run(tests);
+}
