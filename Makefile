@@ -2,7 +2,8 @@
 # SAN=address,undefined|thread FLAVOUR_SUFFIX (a build folder of its own) BUILD TEST_LIMIT TEST_JOBS FUZZ_SECONDS
 
 # Debian packages: what building, the demo and the tests take, then what the further checks take.
-DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev libsystemd-dev libjansson-dev libcmocka-dev \
+DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev libsystemd-dev libjansson-dev libcurl4-openssl-dev \
+        libssl-dev libcmocka-dev openssl \
         redis-server redis-tools procps util-linux \
         clang clang-tidy clang-format llvm libclang-rt-dev valgrind gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
         qemu-user mandoc python3 systemd
@@ -37,7 +38,7 @@ say  = $(if $(V),,@printf '  %-4s %s\n' $1 $2)
 WARN := -Wall -Wextra -Wshadow -Wundef -Wvla -Wformat=2 -Wno-format-nonliteral -Wstrict-prototypes \
         -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Werror=implicit-function-declaration
 # Libraries are looked up once a run, and only when something is compiled: `deps` may have to install them first.
-PC        = hiredis libconfig libsystemd jansson
+PC        = hiredis libconfig libsystemd jansson libcurl libcrypto
 PC_CFLAGS = $(eval PC_CFLAGS := $(shell pkg-config --cflags $(PC)))$(PC_CFLAGS)
 PC_LIBS   = $(eval PC_LIBS := $(shell pkg-config --libs $(PC)))$(PC_LIBS)
 FLAGS     = -std=c11 -D_GNU_SOURCE -I. -I$(BUILD)/gen -DRPOPD_VERSION='"$(VERSION)"' -DRPOPD_PREFIX='"$(PREFIX)"' \

@@ -427,19 +427,26 @@ static void free_rows(const struct conf_rows *rows, void *base)
         conf_value_free(&rows->row[i], base);
 }
 
+static void free_secret(char *text)
+{
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
 struct conf *conf_free(struct conf *c)
 {
     if (!c)
         return NULL;
-    for (size_t i = 0; i < c->nqueues; i++)
+    for (size_t i = 0; i < c->nqueues; i++) {
+        free_secret(c->queues[i].handler.http.secret);
         free_rows(&conf_queue_rows, &c->queues[i]);
+    }
     free(c->queues);
     for (char **name = c->not_in_effect; name && *name; name++)
         free(*name);
     free(c->not_in_effect);
-    if (c->redis.password)
-        explicit_bzero(c->redis.password, strlen(c->redis.password));
-    free(c->redis.password);
+    free_secret(c->redis.password);
     free_rows(&conf_top_rows, c);
     free(c->file);
     free(c);

@@ -27,7 +27,19 @@ struct conf_redis {
 enum conf_delivery { CONF_AT_LEAST_ONCE, CONF_AT_MOST_ONCE };
 
 /* In the order of conf_handler_types. */
-enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC, CONF_POOL, CONF_PLUGIN };
+enum conf_handler_type { CONF_SLEEP, CONF_NULL, CONF_EXEC, CONF_HTTP, CONF_POOL, CONF_PLUGIN };
+
+struct conf_http {
+    char *url, *method;
+    char **headers; /* "Name: value", NULL-terminated */
+    char *secret_file;
+    char *secret; /* what secret_file held; NULL without */
+    int64_t connect_timeout_ms;
+    int redirects;
+    char **redirect_hosts;  /* "host" or "host:port", NULL-terminated */
+    int64_t response_limit; /* bytes */
+    char *proxy, *ca_file;
+};
 
 struct conf_handler {
     char *type;    /* name of a handler: "sleep", "null" */
@@ -39,6 +51,7 @@ struct conf_handler {
     int nice;
     char **rlimits; /* each as rlimit_parse reads it */
     bool no_new_privs;
+    struct conf_http http;
     /* pool */
     int processes; /* resolved: at least 1 */
     int max_jobs;

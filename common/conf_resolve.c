@@ -167,6 +167,23 @@ static void resolve_password(struct conf *c, struct conf_source *source)
     free(path);
 }
 
+static void resolve_secret(struct conf *c, struct conf_source *source, size_t i)
+{
+    struct conf_handler *h = &c->queues[i].handler;
+    char name[64];
+    struct err e;
+    if (!h->http.secret_file || !h->http.secret_file[0])
+        return;
+    int r = read_secret(h->http.secret_file, &h->http.secret, &e);
+    if (r == 0 && !h->http.secret[0])
+        r = err_set(&e, -EINVAL, "is empty, allowed is a key of at least one byte");
+    (void)snprintf(name, sizeof name, "queues[%zu].handler.secret_file", i);
+    if (r == -ENOMEM)
+        source->no_memory = true;
+    else if (r < 0)
+        conf_mistake(source, h->line, name, "%s %s", h->http.secret_file, e.text);
+}
+
 void conf_resolve(struct conf *c, struct conf_source *source)
 {
     resolve_instance(c, source);
@@ -176,4 +193,6 @@ void conf_resolve(struct conf *c, struct conf_source *source)
     for (size_t i = 0; i < c->nqueues; i++)
         resolve_processes(&c->queues[i]);
     resolve_password(c, source);
+    for (size_t i = 0; i < c->nqueues; i++)
+        resolve_secret(c, source, i);
 }

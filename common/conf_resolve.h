@@ -6,8 +6,8 @@
 #include "common/conf.h"
 #include "common/conf_source.h"
 
-/* instance, runtime_dir, workers and the password; mistakes and no memory are noted in the source.
- */
+/* instance, runtime_dir, workers, the password and the keys of signatures; mistakes and no memory
+ * are noted in the source. */
 void conf_resolve(struct conf *c, struct conf_source *source);
 
 #endif

@@ -13,12 +13,17 @@
 #define PROGRAM (CONF_OF(CONF_EXEC) | CONF_OF(CONF_POOL)) /* the types that start one */
 #define YEAR 31536000.0                                   /* seconds */
 
-const char *const conf_handler_types[] = {
-    [CONF_SLEEP] = "sleep", [CONF_NULL] = "null",     [CONF_EXEC] = "exec",
-    [CONF_POOL] = "pool",   [CONF_PLUGIN] = "plugin", NULL};
+const char *const conf_handler_types[] = {[CONF_SLEEP] = "sleep",
+                                          [CONF_NULL] = "null",
+                                          [CONF_EXEC] = "exec",
+                                          [CONF_HTTP] = "http",
+                                          [CONF_POOL] = "pool",
+                                          [CONF_PLUGIN] = "plugin",
+                                          NULL};
 
 static const char *const levels[] = {"debug", "info", "warning", "error", NULL};
 static const char *const formats[] = {"auto", "text", "keyvalue", "journal", "json", NULL};
+static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", NULL};
 static const char *const deliveries[] = {"at-least-once", "at-most-once", NULL};
 
 static const struct conf_row top[] = {
@@ -77,10 +82,9 @@ static const struct conf_row queue[] = {
     {"handler.type", CONF_TEXT, QUEUE(handler.type), 1, 64, "\"sleep\"", CONF_REQUIRED | CONF_LIVE,
      conf_handler_types, NULL,
      "What is done with a job. With sleep the payload is a number of seconds to wait. With null it "
-     "is done at once. With exec a program is started and gets it on its standard input. With pool "
-     "a program that is kept gets one job after the other. With plugin a shared object does it, "
-     "see "
-     "rpopd_plugin(3)."},
+     "is done at once. With exec a program is started and gets it on its standard input. With http "
+     "it is sent to a web server. With pool a program that is kept gets one job after the other. "
+     "With plugin a shared object does it, see rpopd_plugin(3)."},
     {"handler.command", CONF_WORDS, QUEUE(handler.command), 1, 1000, "[ \"/bin/cat\" ]",
      CONF_REQUIRED | CONF_LIVE | PROGRAM, NULL, NULL,
      "The program and its arguments; no shell. Without a / in its name it is looked for in PATH."},
@@ -109,6 +113,43 @@ static const struct conf_row queue[] = {
     {"handler.no_new_privs", CONF_BOOL, QUEUE(handler.no_new_privs), 0, 0, "false",
      CONF_LIVE | PROGRAM, NULL, NULL,
      "Whether no program in it may gain rights by set-user-ID or file capabilities."},
+    {"handler.url", CONF_TEXT, QUEUE(handler.http.url), 1, 4000, "\"http://127.0.0.1/job\"",
+     CONF_REQUIRED | CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Where a job is sent, by http or https. Behind the host {payload}, {queue} and {id} stand for "
+     "those of the job, URL-encoded; other braces are %7B and %7D."},
+    {"handler.method", CONF_TEXT, QUEUE(handler.http.method), 1, 6, "\"POST\"",
+     CONF_LIVE | CONF_OF(CONF_HTTP), methods, NULL,
+     "How. With POST, PUT and PATCH the payload is the body; with the others there is none."},
+    {"handler.headers", CONF_WORDS, QUEUE(handler.http.headers), 0, 100, "[]",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Header fields that are sent, each as Name: value. Without a Content-Type a body is "
+     "application/octet-stream."},
+    {"handler.secret_file", CONF_TEXT, QUEUE(handler.http.secret_file), 0, 4000, "\"\"",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "File with the key of the signature X-Rpopd-Signature, that nobody but its owner may read; "
+     "one line end at its end is dropped. Empty: nothing is signed."},
+    {"handler.connect_timeout", CONF_SECONDS, QUEUE(handler.http.connect_timeout_ms), 0.1, 300,
+     "5.0", CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Time in which the name must be known and a connection made, with TLS."},
+    {"handler.redirects", CONF_COUNT, QUEUE(handler.http.redirects), 0, 20, "3",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Redirects that are followed for one try, on the host and port of the url; and from http to "
+     "https there."},
+    {"handler.redirect_hosts", CONF_WORDS, QUEUE(handler.http.redirect_hosts), 0, 100, "[]",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Further hosts that a redirect may lead to, each as host or host:port; without a port: 80 "
+     "and 443."},
+    {"handler.response_limit", CONF_BYTES, QUEUE(handler.http.response_limit), 0, 536870912,
+     "1048576", CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Bytes that are read of an answer's body. What is longer is cut, and is no result."},
+    {"handler.proxy", CONF_TEXT, QUEUE(handler.http.proxy), 0, 4000, "\"\"",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "Proxy: http://host:port, https://, socks4a:// or socks5h://. Empty: none, whatever the "
+     "environment says."},
+    {"handler.ca_file", CONF_TEXT, QUEUE(handler.http.ca_file), 0, 4000, "\"\"",
+     CONF_LIVE | CONF_OF(CONF_HTTP), NULL, NULL,
+     "File with the certificates of those who may vouch for a server, as PEM. Empty: the "
+     "system's."},
     {"handler.processes", CONF_COUNT, QUEUE(handler.processes), 0, 1024, "0",
      CONF_LIVE | CONF_OF(CONF_POOL), NULL, NULL,
      "Most processes of the queue in this instance, each with one job at a time; concurrency is no "

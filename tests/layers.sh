@@ -27,6 +27,8 @@ function door(header, files) { if ($0 ~ header && FILENAME !~ files) wrong($0 ":
     door("<ucontext\\.h>", "^worker/runtime/")
     door("<jansson\\.h>", "^(daemon/|worker/handler/pool_frame\\.c)")
     door("<systemd/", "^(common/log|daemon/)")
+    door("<curl/", "^worker/handler/http_")
+    door("<openssl/", "^worker/handler/http_")
     door("<ev\\.h>", "^(worker/runtime|daemon)/")
     door("<sanitizer/|<valgrind/", "^(worker/runtime|common)/")
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static const struct handler *const handlers[] = {&handler_sleep, &handler_null, &handler_exec,
-                                                 &handler_pool, &handler_plugin};
+                                                 &handler_http,  &handler_pool, &handler_plugin};
 
 const struct handler *handler_find(const char *type)
 {

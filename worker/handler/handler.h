@@ -29,7 +29,8 @@ struct handler {
     void (*exit)(void *state); /* after its last job. NULL: nothing to do */
 };
 
-extern const struct handler handler_sleep, handler_null, handler_exec, handler_pool, handler_plugin;
+extern const struct handler handler_sleep, handler_null, handler_exec, handler_http, handler_pool,
+    handler_plugin;
 
 /* Any thread. Borrowed for ever; NULL where there is no such type. */
 const struct handler *handler_find(const char *type);
