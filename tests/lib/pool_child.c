@@ -1,6 +1,7 @@
 #include "tests/lib/pool_child.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -128,12 +129,36 @@ static void break_protocol(const struct request *r)
     }
 }
 
+/* Every process makes a file of its own there, and goes on once there are so many. */
+static void meet(const char *how_many_and_where)
+{
+    char *folder, path[256];
+    unsigned long n = strtoul(how_many_and_where, &folder, 10), found;
+    (void)snprintf(path, sizeof path, "%s/met-%d", folder + 1, getpid());
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)close(fd);
+    do {
+        glob_t g = {0};
+        (void)snprintf(path, sizeof path, "%s/met-*", folder + 1);
+        found = glob(path, 0, NULL, &g) == 0 ? g.gl_pathc : 0;
+        globfree(&g);
+        wait_ms(5);
+    } while (found < n);
+}
+
 static void obey(const struct request *r)
 {
     char more[256];
     const char *rest;
     if ((rest = is(r, "sleep"))) {
         wait_ms(strtol(rest, NULL, 10));
+        done(r);
+    } else if ((rest = is(r, "meet"))) {
+        meet(rest);
+        done(r);
+    } else if (is(r, "length")) {
+        (void)fprintf(stderr, "%zu bytes\n", r->len);
         done(r);
     } else if ((rest = is(r, "grow"))) {
         grow(rest);
@@ -156,6 +181,9 @@ static void obey(const struct request *r)
     } else if (is(r, "stay")) {
         (void)signal(SIGTERM, SIG_IGN);
         done(r);
+        hang(false);
+    } else if (is(r, "hang-hard")) {
+        (void)signal(SIGTERM, SIG_IGN);
         hang(false);
     } else if (is(r, "hang") || is(r, "tree")) {
         hang(is(r, "tree") != NULL);
@@ -194,4 +222,46 @@ void pool_child_main(int argc, char *const argv[])
     }
     tell("eof", 3);
     _exit(0);
+}
+
+/* ---- in the test ---- */
+
+unsigned pool_child_told(const char *what, pid_t *ret_pid)
+{
+    char line[300];
+    unsigned n = 0;
+    FILE *f = fopen(getenv("POOL_CHILD_LOG"), "re");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *rest = strchr(line, ' ');
+        line[strcspn(line, "\n")] = '\0';
+        if (!rest || strcmp(rest + 1, what) != 0)
+            continue;
+        n++;
+        if (ret_pid)
+            *ret_pid = (pid_t)strtol(line, NULL, 10);
+    }
+    if (f)
+        (void)fclose(f);
+    return n;
+}
+
+bool pool_child_gone(pid_t pid)
+{
+    char path[64], state = '?';
+    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return true;
+    int n = fscanf(f, "%*d (%*[^)]) %c", &state);
+    (void)fclose(f);
+    return n != 1 || state == 'Z' || state == 'X';
+}
+
+const char *pool_child_command(char out[POOL_CHILD_COMMAND_MAX])
+{
+    char self[512];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self);
+    (void)snprintf(out, POOL_CHILD_COMMAND_MAX, "\"%.*s\", \"" POOL_CHILD "\"", n < 0 ? 0 : (int)n,
+                   self);
+    return out;
 }

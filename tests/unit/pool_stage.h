@@ -74,11 +74,8 @@ static UNUSED void stage_open_with(struct stage *s, const char *command, const c
 
 static UNUSED void stage_open(struct stage *s, const char *more)
 {
-    char self[512], command[600];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    assert_true(n > 0);
-    (void)snprintf(command, sizeof command, "\"%.*s\", \"" POOL_CHILD "\"", (int)n, self);
-    stage_open_with(s, command, more);
+    char command[POOL_CHILD_COMMAND_MAX];
+    stage_open_with(s, pool_child_command(command), more);
 }
 
 static UNUSED int stage_free(void **state)
@@ -129,67 +126,25 @@ static UNUSED enum job_outcome stage_play(struct stage *s, const char *payload)
     return outcome;
 }
 
-/* How many children told this; *ret_pid: the last one that did. */
-static unsigned look(const struct stage *s, const char *what, pid_t *ret_pid)
+static UNUSED unsigned told(const char *what)
 {
-    char line[300];
-    unsigned n = 0;
-    FILE *f = fopen(s->told, "re");
-    while (f && fgets(line, sizeof line, f)) {
-        char *rest = strchr(line, ' ');
-        line[strcspn(line, "\n")] = '\0';
-        if (!rest || strcmp(rest + 1, what) != 0)
-            continue;
-        n++;
-        *ret_pid = (pid_t)strtol(line, NULL, 10);
-    }
-    if (f)
-        (void)fclose(f);
-    return n;
+    return pool_child_told(what, NULL);
 }
 
-static UNUSED unsigned told(const struct stage *s, const char *what)
-{
-    pid_t pid;
-    return look(s, what, &pid);
-}
-
-static UNUSED pid_t told_by(const struct stage *s, const char *what)
+static UNUSED pid_t told_by(const char *what)
 {
     pid_t pid = -1;
-    assert_true(look(s, what, &pid) > 0);
+    assert_true(pool_child_told(what, &pid) > 0);
     return pid;
 }
 
-static UNUSED void await_told(const struct stage *s, const char *what)
-{
-    for (int i = 0; !told(s, what); i++) {
-        assert_true(i < 30000);
-        (void)usleep(1000);
-    }
-}
-
-static UNUSED bool is_gone(pid_t pid)
+static UNUSED bool is_reaped(pid_t pid)
 {
     return kill(pid, 0) < 0 && errno == ESRCH;
 }
 
-/* It has ended, and may not have been reaped. */
-static UNUSED void await_end(pid_t pid)
-{
-    char path[64], state = 0;
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    for (int i = 0; state != 'Z'; i++) {
-        FILE *f = fopen(path, "re");
-        if (!f)
-            return;
-        assert_true(i < 30000);
-        if (fscanf(f, "%*d (%*[^)]) %c", &state) != 1)
-            state = 0;
-        (void)fclose(f);
-        if (state != 'Z')
-            (void)usleep(1000);
-    }
-}
+#define stage_await(condition)                               \
+    for (int i_ = 0; !(condition); (void)usleep(1000), i_++) \
+    assert_true(i_ < 30000)
 
 #endif

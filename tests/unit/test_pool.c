@@ -15,10 +15,10 @@ static void a_child_gets_one_job_after_the_other(void **state)
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
     stage_close(s);
-    assert_int_equal(told(s, "start"), 1);
-    assert_int_equal(told_by(s, "ok 1"), told_by(s, "ok 2"));
-    assert_int_equal(told(s, "eof"), 1); /* at the end it was told, not killed */
-    assert_true(is_gone(told_by(s, "start")));
+    assert_int_equal(told("start"), 1);
+    assert_int_equal(told_by("ok 1"), told_by("ok 2"));
+    assert_int_equal(told("eof"), 1); /* at the end it was told, not killed */
+    assert_true(is_reaped(told_by("start")));
 }
 
 static int play_beside(void *arg, void **ret_result, struct err *e)
@@ -53,9 +53,9 @@ static void two_workers_share_the_children(void **state)
     assert_int_equal(pthread_join(thread, &done), 0);
     assert_ptr_equal(done, s);
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 1);
-    assert_int_equal(told_by(s, "ok beside"), told_by(s, "ok 1"));
-    assert_int_equal(told_by(s, "ok 2"), told_by(s, "ok 1"));
+    assert_int_equal(told("start"), 1);
+    assert_int_equal(told_by("ok beside"), told_by("ok 1"));
+    assert_int_equal(told_by("ok 2"), told_by("ok 1"));
 }
 
 static void max_jobs_brings_in_another_child(void **state)
@@ -64,10 +64,10 @@ static void max_jobs_brings_in_another_child(void **state)
     stage_open(s, "max_jobs = 2;");
     for (int i = 0; i < 4; i++)
         assert_int_equal(stage_play(s, i < 2 ? "ok a" : "ok b"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
-    assert_int_not_equal(told_by(s, "ok a"), told_by(s, "ok b"));
-    assert_int_equal(told(s, "eof"), 2); /* each was told to leave */
-    assert_true(is_gone(told_by(s, "ok a")));
+    assert_int_equal(told("start"), 2);
+    assert_int_not_equal(told_by("ok a"), told_by("ok b"));
+    assert_int_equal(told("eof"), 2); /* each was told to leave */
+    assert_true(is_reaped(told_by("ok a")));
 }
 
 static void max_rss_brings_in_another_child(void **state)
@@ -76,11 +76,11 @@ static void max_rss_brings_in_another_child(void **state)
     stage_open(s, "max_rss = 134217728;");
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 1);
+    assert_int_equal(told("start"), 1);
     assert_int_equal(stage_play(s, "grow 160000000"), JOB_DONE);
-    assert_true(is_gone(told_by(s, "grow 160000000")));
+    assert_true(is_reaped(told_by("grow 160000000")));
     assert_int_equal(stage_play(s, "ok 3"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
+    assert_int_equal(told("start"), 2);
 }
 
 static void a_child_that_ended_while_idle_costs_nothing(void **state)
@@ -88,10 +88,10 @@ static void a_child_that_ended_while_idle_costs_nothing(void **state)
     struct stage *s = *state;
     stage_open(s, "");
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
-    assert_int_equal(kill(told_by(s, "ok 1"), SIGKILL), 0);
-    await_end(told_by(s, "ok 1"));
+    assert_int_equal(kill(told_by("ok 1"), SIGKILL), 0);
+    stage_await(pool_child_gone(told_by("ok 1")));
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
+    assert_int_equal(told("start"), 2);
 }
 
 static void a_child_that_speaks_while_idle_costs_nothing(void **state)
@@ -99,9 +99,9 @@ static void a_child_that_speaks_while_idle_costs_nothing(void **state)
     struct stage *s = *state;
     stage_open(s, "");
     assert_int_equal(stage_play(s, "late"), JOB_DONE); /* writes a line more, later */
-    await_told(s, "spoken");
+    stage_await(told("spoken"));
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
+    assert_int_equal(told("start"), 2);
 }
 
 /* ---- bytes ---- */
@@ -132,7 +132,7 @@ static void any_bytes_go_in_and_come_back(void **state)
     assert_echo(s, "ok %s {payload} $(id)", 21);
     assert_echo(s, bytes, large);
     assert_echo(s, "ok again", 8);
-    assert_int_equal(told(s, "start"), 1);
+    assert_int_equal(told("start"), 1);
     free(bytes);
 }
 
@@ -147,7 +147,7 @@ static void a_result_that_nobody_wants_is_read_all_the_same(void **state)
     assert_null(j->result);
     (void)job_free(j);
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 1);
+    assert_int_equal(told("start"), 1);
 }
 
 /* ---- what a child may say ---- */
@@ -163,19 +163,19 @@ static void retry_and_dead_carry_a_reason(void **state)
     (void)job_free(j);
     assert_int_equal(stage_play(s, "dead no such user"), JOB_DEAD);
     assert_string_equal(s->why.text, "no such user");
-    assert_int_equal(told(s, "start"), 1); /* that is no fault of the child's */
+    assert_int_equal(told("start"), 1); /* that is no fault of the child's */
 }
 
 static void assert_failed(struct stage *s, const char *payload, size_t len, const char *sentence)
 {
     struct job *j = stage_job(s, payload, len);
     assert_int_equal(stage_play(s, "ok warm"), JOB_DONE);
-    unsigned starts = told(s, "start");
+    unsigned starts = told("start");
     assert_int_equal(stage_run(s, j), JOB_RETRY);
     if (!strstr(s->why.text, sentence))
         fail_msg("'%s' says nothing of '%s'", s->why.text, sentence);
     assert_int_equal(stage_play(s, "ok behind"), JOB_DONE);
-    assert_int_equal(told(s, "start"), starts + 1);
+    assert_int_equal(told("start"), starts + 1);
     (void)job_free(j);
 }
 
@@ -198,7 +198,7 @@ static void more_than_an_answer_costs_the_child(void **state)
     stage_open(s, "");
     assert_int_equal(stage_play(s, "surplus"), JOB_DONE);
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
+    assert_int_equal(told("start"), 2);
 }
 
 static void how_a_child_ended_is_evidence(void **state)
@@ -241,7 +241,7 @@ static int cancel_main(void *arg, void **ret_result, struct err *e)
     struct stage *s = c->stage;
     (void)ret_result;
     struct task *t = task_create(run_in_task, s, NULL);
-    while (!told(s, c->until))
+    while (!told(c->until))
         if (task_sleep(5) < 0)
             return -ECANCELED;
     (void)task_cancel(t);
@@ -264,9 +264,9 @@ static void a_cancelled_job_takes_its_child_along(void **state)
     struct stage *s = *state;
     stage_open(s, "");
     play_cancelled(s, "hang", "hang");
-    assert_true(is_gone(told_by(s, "hang")));
+    assert_true(is_reaped(told_by("hang")));
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
-    assert_int_equal(told(s, "start"), 2);
+    assert_int_equal(told("start"), 2);
 }
 
 static void nothing_of_a_child_s_tree_is_left(void **state)
@@ -274,8 +274,8 @@ static void nothing_of_a_child_s_tree_is_left(void **state)
     struct stage *s = *state;
     stage_open(s, "kill_grace = 0.1;");
     play_cancelled(s, "tree", "grandchild");
-    assert_true(is_gone(told_by(s, "tree")));
-    assert_true(is_gone(told_by(s, "grandchild"))); /* it ignores TERM and holds the pipes */
+    assert_true(is_reaped(told_by("tree")));
+    assert_true(is_reaped(told_by("grandchild"))); /* it ignores TERM and holds the pipes */
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
 }
 
@@ -286,7 +286,7 @@ static void idle_children_that_do_not_leave_are_killed_at_the_end(void **state)
     assert_int_equal(stage_play(s, "stay"),
                      JOB_DONE); /* ignores TERM and end of file from now on */
     stage_close(s);
-    assert_true(is_gone(told_by(s, "stay")));
+    assert_true(is_reaped(told_by("stay")));
 }
 
 /* ---- starts ---- */
@@ -309,7 +309,7 @@ static void a_start_that_fails_costs_a_try_and_says_why(void **state)
         assert_int_equal(stage_run(s, j), JOB_RETRY);
         assert_non_null(strstr(s->why.text, "exit code 3"));
         assert_memory_equal(j->evidence.output, "no such module\n", 15);
-        assert_int_equal(told(s, "start"), i);
+        assert_int_equal(told("start"), i);
         (void)job_free(j);
     }
 }
