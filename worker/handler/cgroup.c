@@ -174,6 +174,11 @@ void cgroup_give(struct cgroups *c, struct cgroup *one)
 {
     if (!one)
         return;
+    if (!c) {
+        (void)rmdir(one->path);
+        free(one);
+        return;
+    }
     struct cgroup **to = one->killed || !cgroup_is_empty(one) ? &c->spent : &c->idle;
     one->next = *to;
     *to = one;

@@ -249,7 +249,6 @@ int running_join(struct running *r, struct program *p, struct err *e)
     int code = process_join(r->process, e);
     if (code == 0)
         r->program = p;
-    r->cgroup = cgroup_take(p->cgroups);
     return code;
 }
 
@@ -265,7 +264,7 @@ struct running *running_free(struct running *r)
     if (r->process && !r->over)
         (void)tree_signal(&r->tree, SIGKILL);
     (void)process_free(r->process);
-    cgroup_give(r->program->cgroups, r->cgroup);
+    cgroup_give(r->program ? r->program->cgroups : NULL, r->cgroup);
     free(r);
     return NULL;
 }
