@@ -201,6 +201,20 @@ static void no_workers_means_one_for_each_cpu(void **state)
 
 #define WITH_SECRET "redis: {\n password_file = \"secret\"; };" Q
 
+#define POOL(more) "{ handler: { type = \"pool\"; command = [ \"x\" ]; " more " }"
+static void a_queue_runs_no_more_than_its_pool_has(void **state)
+{
+    (void)state;
+    struct conf *c =
+        good_file("queues: (" POOL("processes = 3;") "; name = \"a\"; concurrency = 9; }," POOL(
+            "processes = 3;") "; name = \"b\"; concurrency = 2; }, " POOL("") "; name = \"c\"; "
+                                                                              "});");
+    assert_int_equal(c->queues[0].concurrency, 3);
+    assert_int_equal(c->queues[1].concurrency, 2);
+    assert_int_equal(c->queues[2].concurrency, sysconf(_SC_NPROCESSORS_ONLN));
+    (void)conf_free(c);
+}
+
 static void a_password_is_read_from_its_file(void **state)
 {
     (void)state;
@@ -468,6 +482,7 @@ int main(void)
         TEST(the_instance_is_set_or_named_by_the_environment_or_the_host),
         TEST(the_runtime_directory_is_set_or_found),
         TEST(no_workers_means_one_for_each_cpu),
+        TEST(a_queue_runs_no_more_than_its_pool_has),
         TEST(a_password_is_read_from_its_file),
         TEST(a_password_file_is_kept_from_others_and_is_text),
         TEST(the_credential_is_used_where_no_file_is_named),

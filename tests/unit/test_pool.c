@@ -212,10 +212,10 @@ static void how_a_child_ended_is_evidence(void **state)
     assert_int_equal(j->evidence.output_len, 8);
     assert_memory_equal(j->evidence.output, "leaving\n", 8);
     (void)job_free(j);
-    j = stage_job(s, "signal 11", 9);
+    j = stage_job(s, "signal 10", 9);
     assert_int_equal(stage_run(s, j), JOB_RETRY);
-    assert_non_null(strstr(s->why.text, "it ended before it had answered: signal 11 (SIGSEGV)"));
-    assert_int_equal(j->evidence.signal, SIGSEGV);
+    assert_non_null(strstr(s->why.text, "it ended before it had answered: signal 10 (SIGUSR1)"));
+    assert_int_equal(j->evidence.signal, SIGUSR1);
     assert_int_equal(j->evidence.exit_code, -1);
     (void)job_free(j);
 }
