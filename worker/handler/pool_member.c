@@ -59,7 +59,9 @@ int pool_member_start(struct program *p, const struct conf_queue *queue,
                       struct pool_member **ret_member, struct err *e)
 {
     struct pool_member *m = calloc(1, sizeof *m);
-    int r = m ? start(m, p, queue->name, e) : err_set(e, -ENOMEM, "no memory to start a child");
+    if (!m)
+        return err_set(e, -ENOMEM, "no memory to start a child");
+    int r = start(m, p, queue->name, e);
     if (r < 0) {
         free(m);
         return r;
