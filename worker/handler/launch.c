@@ -62,10 +62,10 @@ static size_t count(char *const *texts)
     return n;
 }
 
-char **launch_words(const struct conf_handler *h, size_t spare, size_t *ret_n)
+char **launch_words(const struct conf_handler *h, size_t *ret_n)
 {
     char number[NUMBER_MAX];
-    struct words w = {.at = calloc(count(h->rlimits) + spare + 8, sizeof *w.at)};
+    struct words w = {.at = calloc(count(h->rlimits) + 8, sizeof *w.at)};
     if (!w.at)
         return NULL;
     put(&w, "rpopd-exec", "");

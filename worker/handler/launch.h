@@ -21,9 +21,8 @@ const char *launch_needed(const struct conf_handler *h);
 /* Where the launcher lies: beside the daemon, else where it is installed. 0, or -ENOENT and the
  * latter. */
 int launch_path(char out[PATH_MAX]);
-/* Gives its words up to and with `--`, NULL-terminated, with room for `spare` more; *ret_n: how
- * many. free_words frees. NULL: no memory. */
-char **launch_words(const struct conf_handler *h, size_t spare, size_t *ret_n);
+/* Gives its words up to and with `--`; *ret_n: how many. launch_free frees. NULL: no memory. */
+char **launch_words(const struct conf_handler *h, size_t *ret_n);
 char **launch_free(char **words, size_t n);
 
 #endif

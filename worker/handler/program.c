@@ -61,7 +61,7 @@ static bool build_argv(struct program *p)
     size_t n = count(h->command), at = 0;
     if (launch_needed(h)) {
         (void)launch_path(p->launcher);
-        p->words = launch_words(h, 0, &p->nwords);
+        p->words = launch_words(h, &p->nwords);
         if (!p->words)
             return false;
     }
