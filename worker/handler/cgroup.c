@@ -179,21 +179,10 @@ void cgroup_give(struct cgroups *c, struct cgroup *one)
         free(one);
         return;
     }
-    struct cgroup **to = one->killed || !cgroup_is_empty(one) ? &c->spent : &c->idle;
+    struct cgroup **to = one->killed ? &c->spent : &c->idle;
     one->next = *to;
     *to = one;
     remove_spent(c);
-}
-
-bool cgroup_is_empty(const struct cgroup *one)
-{
-    char path[PATH_MAX], text[16];
-    (void)snprintf(path, sizeof path, "%s/cgroup.procs", one->path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text);
-    if (fd >= 0)
-        (void)close(fd);
-    return n == 0;
 }
 
 bool cgroup_kill(struct cgroup *one)

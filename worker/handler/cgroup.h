@@ -29,10 +29,9 @@ struct cgroups *cgroups_free(struct cgroups *c);
 
 /* An empty one, the caller's until cgroup_give. NULL: none can be made, or c is NULL. */
 struct cgroup *cgroup_take(struct cgroups *c);
-/* Takes; NULL is fine. To any owner of this process, or to none (NULL): then it is removed, where
- * it is empty. */
+/* Takes, empty or killed; NULL is fine. To any owner of this process, or to none (NULL): then it is
+ * removed. */
 void cgroup_give(struct cgroups *c, struct cgroup *one);
-bool cgroup_is_empty(const struct cgroup *one);
 /* Ends all that is in it. False: it cannot. */
 bool cgroup_kill(struct cgroup *one);
 

@@ -80,7 +80,7 @@ static int open_pidfd(struct child *c, pid_t pid)
     return code;
 }
 
-static int spawn(struct child *c, const struct child_plan *plan)
+int child_start(struct child *c, const struct child_plan *plan)
 {
     char *const *args = (char *const *)(void *)plan->argv;
     char *const *env = plan->envp ? (char *const *)(void *)plan->envp : environ;
@@ -94,13 +94,11 @@ static int spawn(struct child *c, const struct child_plan *plan)
     return r ? -r : open_pidfd(c, pid);
 }
 
-int child_start(struct child *c, const struct child_plan *plan)
+int child_start_in_cgroup(struct child *c, const struct child_clone *plan)
 {
     pid_t pid;
-    int pidfd, made = plan->clone ? child_clone(plan->clone, &pid, &pidfd) : -ENOSYS;
-    if (made != -ENOSYS)
-        return made < 0 ? made : begin(c, pid, pidfd);
-    return spawn(c, plan);
+    int pidfd, r = child_clone(plan, &pid, &pidfd);
+    return r < 0 ? r : begin(c, pid, pidfd);
 }
 
 bool child_reap(struct child *c, bool block)

@@ -23,14 +23,13 @@ struct child_plan {                        /* borrowed */
     const char *const *argv, *const *envp; /* envp NULL: this program's */
     const posix_spawn_file_actions_t *files;
     bool session; /* it leads a session and a group of its own */
-    /* NULL; or the same once more and the cgroup it begins in, where the system can do that:
-     * posix_spawn cannot. */
-    const struct child_clone *clone;
 };
 
 /* Blocks until it has begun. No signal is blocked in it, and SIGPIPE is the default. Takes 2 KiB of
  * stack. What posix_spawn or pidfd_open failed with: *c is as it was. */
 int child_start(struct child *c, const struct child_plan *plan);
+/* The same in a cgroup. -ENOSYS: this system cannot do it. */
+int child_start_in_cgroup(struct child *c, const struct child_clone *plan);
 /* True once it has ended; block: waits for that. Status 255 where SIGCHLD is ignored. */
 bool child_reap(struct child *c, bool block);
 bool child_has_ended(const struct child *c);         /* the same, and leaves it unreaped */

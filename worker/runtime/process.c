@@ -138,43 +138,46 @@ static int set_actions(posix_spawn_file_actions_t *f, const struct spawning *s)
     return r;
 }
 
-static int begin_in_cgroup(struct spawning *s, struct child_plan *plan)
+static int spawn_in_cgroup(struct spawning *s, const char *program)
 {
     const struct process_options *o = s->options;
-    struct child_clone clone = {.file = plan->program,
-                                .argv = (char *const *)(void *)plan->argv,
-                                .envp = plan->envp ? (char *const *)(void *)plan->envp : environ,
-                                .ends = s->theirs,
-                                .nends = PROCESS_PIPES,
-                                .close_from = o->alone ? first_beyond(s) : -1,
-                                .directory = o->directory,
-                                .session = o->session,
-                                .cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (clone.cgroup >= 0)
-        plan->clone = &clone;
-    int r = child_start(&s->process->child, plan);
-    if (clone.cgroup >= 0)
-        (void)close(clone.cgroup);
+    struct child_clone plan = {.file = program,
+                               .argv = (char *const *)(void *)o->argv,
+                               .envp = o->envp ? (char *const *)(void *)o->envp : environ,
+                               .ends = s->theirs,
+                               .nends = PROCESS_PIPES,
+                               .close_from = o->alone ? first_beyond(s) : -1,
+                               .directory = o->directory,
+                               .session = o->session,
+                               .cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (plan.cgroup < 0)
+        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOSYS;
+    int r = child_start_in_cgroup(&s->process->child, &plan);
+    (void)close(plan.cgroup);
+    return r;
+}
+
+static int spawn_plainly(struct spawning *s, const char *program)
+{
+    const struct process_options *o = s->options;
+    posix_spawn_file_actions_t f;
+    struct child_plan plan = {
+        .program = program, .argv = o->argv, .envp = o->envp, .files = &f, .session = o->session};
+    (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
+    int r = -set_actions(&f, s);
+    if (r == 0)
+        r = child_start(&s->process->child, &plan);
+    (void)posix_spawn_file_actions_destroy(&f);
     return r;
 }
 
 static void spawn_now(void *arg)
 {
     struct spawning *s = arg;
-    const struct process_options *o = s->options;
-    posix_spawn_file_actions_t f;
-    struct child_plan plan = {.program = o->program ? o->program : o->argv[0],
-                              .argv = o->argv,
-                              .envp = o->envp,
-                              .files = &f,
-                              .session = o->session};
-    (void)posix_spawn_file_actions_init(&f); /* glibc's cannot fail */
-    s->code = -set_actions(&f, s);
-    if (s->code == 0 && o->cgroup && strchr(plan.program, '/'))
-        s->code = begin_in_cgroup(s, &plan);
-    else if (s->code == 0)
-        s->code = child_start(&s->process->child, &plan);
-    (void)posix_spawn_file_actions_destroy(&f);
+    const char *program = s->options->program ? s->options->program : s->options->argv[0];
+    s->code = s->options->cgroup && strchr(program, '/') ? spawn_in_cgroup(s, program) : -ENOSYS;
+    if (s->code == -ENOSYS)
+        s->code = spawn_plainly(s, program);
 }
 
 /* What is dup'ed onto a low number must not be in the way of another: a program that was started
