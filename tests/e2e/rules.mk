@@ -32,6 +32,15 @@ $(BUILD)/tests/e2e/plugin/%.so: conf/plugin/%.c $(BUILD)/flags
 
 $(BUILD)/tests/e2e/test_plugin $(BUILD)/tests/e2e/test_plugin_blocking: | $(E2E_PLUGINS)
 
+# The daemon with clocks and allocations that a test shakes.
+SHAKEN := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/e2e/shaken/*.c)))
+$(BUILD)/tests/e2e/rpopd-shaken: $(BUILD)/daemon/main.o $(SHAKEN) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(FLAGS) -o $@ $(BUILD)/daemon/main.o $(SHAKEN) $(LIB) $(LDFLAGS) \
+	  $(foreach f,malloc calloc realloc strdup strndup asprintf vasprintf,-Wl,--wrap=$f) $(LIBS)
+
+$(BUILD)/tests/e2e/test_clocks $(BUILD)/tests/e2e/test_memory: | $(BUILD)/tests/e2e/rpopd-shaken
+
 e2e-programs: $(E2E)
 
 soak: $(BUILD)/rpopd $(SOAK) ## kill two daemons and Redis again and again for ten minutes, and count the jobs

@@ -5,6 +5,15 @@
 
 #include "tests/e2e/proxy.h"
 
+void scene_program(const char *path)
+{
+    char text[4096];
+    const char *named = getenv("RPOPD");
+    (void)snprintf(text, sizeof text, "%s", named ? named : "build/rpopd");
+    (void)snprintf(strrchr(text, '/') + 1, 64, "%s", path);
+    (void)setenv("RPOPD", text, 1);
+}
+
 int scene_new_with(void **state, const char *const *args)
 {
     struct scene *s = calloc(1, sizeof *s);

@@ -65,6 +65,9 @@ int scene_free(void **state);
 #define scene_run(tests) \
     (cmocka_set_test_filter(getenv("E2E_TEST")), cmocka_run_group_tests(tests, NULL, NULL))
 
+/* The daemon is that program, beside $RPOPD, from now on. */
+void scene_program(const char *path);
+
 /* One queue of the configuration, with further settings. */
 #define QUEUE(name, type, more) \
     "{ name = \"" name "\"; handler: { type = \"" type "\"; }; " more " }"

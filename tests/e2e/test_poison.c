@@ -168,11 +168,7 @@ static void a_kill_by_another_leaves_no_note(void **state)
 
 int main(void)
 {
-    char path[4096];
-    const char *named = getenv("RPOPD");
-    (void)snprintf(path, sizeof path, "%s", named ? named : "build/rpopd");
-    (void)snprintf(strrchr(path, '/') + 1, 64, "tests/e2e/rpopd-crash");
-    (void)setenv("RPOPD", path, 1);
+    scene_program("tests/e2e/rpopd-crash");
     const struct CMUnitTest tests[] = {
         SCENE(a_job_that_faults_is_dead_after_three_crashes),
         SCENE(so_is_one_that_aborts),

@@ -1,0 +1,128 @@
+/* No memory in mid-drain, again and again: what cannot be done now is done later. No job is lost,
+ * none is run again, and the daemon lives. */
+#include "tests/e2e/drain.h"
+
+#include "tests/e2e/shaken.h"
+
+static struct shaken *shaken;
+
+static int scene_new_shaken(void **state)
+{
+    if (scene_new(state) < 0)
+        return -1;
+    struct scene *s = *state;
+    shaken = shaken_new(s->daemon, s->folder, "e2e");
+    return 0;
+}
+
+static int scene_free_shaken(void **state)
+{
+    shaken = shaken_free(shaken);
+    return scene_free(state);
+}
+
+#define SHAKEN(test) cmocka_unit_test_setup_teardown(test, scene_new_shaken, scene_free_shaken)
+
+/* So many fail, with this chance. */
+static void fail_some(struct scene *s, unsigned one_in, unsigned n)
+{
+    unsigned before = atomic_load(&shaken->failures);
+    atomic_store(&shaken->one_in, one_in);
+    scene_await(s, LIMIT_MS, atomic_load(&shaken->failures) >= before + n);
+    atomic_store(&shaken->one_in, 0);
+    scene_check(s, daemon_alive(s->daemon));
+}
+
+static void some_allocations_fail_in_mid_drain(void **state)
+{
+    static const unsigned one_in[] = {500, 100, 20, 5};
+    struct scene *s = *state;
+    const unsigned rounds = scene_long() ? 40 : 4;
+    drain_begin(s, 300 * rounds, 20);
+    for (unsigned i = 0; i < rounds; i++) {
+        drain_reach(s, 30 + 300 * i);
+        fail_some(s, one_in[i % 4], 3);
+    }
+    drain_end(s);
+}
+
+/* What connects anew, compares and reads again is without memory too. */
+static void they_fail_while_links_are_cut(void **state)
+{
+    static const unsigned one_in[] = {100, 20, 5};
+    struct scene *s = *state;
+    const unsigned rounds = scene_long() ? 30 : 3;
+    drain_begin(s, 300 * rounds, 20);
+    for (unsigned i = 0; i < rounds; i++) {
+        drain_reach(s, 30 + 300 * i);
+        atomic_store(&shaken->one_in, one_in[i % 3]);
+        (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
+        fail_some(s, one_in[i % 3], 3);
+    }
+    drain_end(s);
+}
+
+/* A job whose record cannot be written now is written later; every try is counted. */
+static void they_fail_while_tries_fail(void **state)
+{
+    struct scene *s = *state;
+    const unsigned jobs = 60;
+    push_numbers(s, "queue", "600.", 0, jobs);
+    scene_start(s, "concurrency = 20; " ONE("sleep", "timeout = 0.05; attempts = 3; "
+                                                     "backoff: { base = 0.05; factor = 1.0; };"));
+    for (unsigned i = 0; i < 3; i++) {
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).total > 40 * i);
+        fail_some(s, 20, 3);
+    }
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == jobs);
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(printed(s, "Waiting", "600.", jobs).total, 3 * jobs);
+    assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:dead"), jobs);
+    assert_string_equal(left_over(s), "");
+}
+
+/* It says so and ends with 70, or it does without; and the next one takes everything. */
+static void they_fail_at_the_start(void **state)
+{
+    struct scene *s = *state;
+    const unsigned lives = scene_long() ? 200 : 20, jobs = 20;
+    unsigned ended = 0;
+    push_numbers(s, "queue", "600.", 0, jobs);
+    for (unsigned i = 0; i < lives; i++) {
+        unsigned lines = daemon_log_lines(s->daemon),
+                 begun = printed(s, "Waiting", "600.", jobs).total;
+        atomic_store(&shaken->one_in, 10 * (i % 20 + 1));
+        scene_launch(s, ONE("sleep", "max_recoveries = 1000000;"));
+        scene_await(s, LIMIT_MS,
+                    !daemon_alive(s->daemon) ||
+                        printed(s, "Waiting", "600.", jobs).total >= begun + jobs);
+        atomic_store(&shaken->one_in, 0);
+        if (daemon_alive(s->daemon)) {
+            daemon_kill(s->daemon);
+            continue;
+        }
+        ended++;
+        assert_int_equal(daemon_wait(s->daemon, 0), 70);
+        assert_true(daemon_log_lines(s->daemon) > lines);
+    }
+    print_message("# %u of %u ended at the start\n", ended, lives);
+    assert_true(ended > 0);
+    scene_start(s, ONE("sleep", "max_recoveries = 1000000;"));
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == jobs);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(held(s, "queue", "600.", jobs).total, jobs);
+    assert_int_equal(held(s, "queue", "600.", jobs).distinct, jobs);
+}
+
+int main(void)
+{
+    scene_program("tests/e2e/rpopd-shaken");
+    const struct CMUnitTest tests[] = {
+        SHAKEN(some_allocations_fail_in_mid_drain),
+        SHAKEN(they_fail_while_links_are_cut),
+        SHAKEN(they_fail_while_tries_fail),
+        SHAKEN(they_fail_at_the_start),
+    };
+    return scene_run(tests);
+}
