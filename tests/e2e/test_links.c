@@ -168,12 +168,42 @@ static void answers_byte_by_byte_are_answers(void **state)
         break_at(s, &split, at);
 }
 
+/* It was given a job and was not told; and may not look for it. So it does not go as if it held
+ * nothing: the next life would not have it. */
+static void an_exit_without_the_comparison_releases_nothing(void **state)
+{
+    struct scene *s = *state;
+    configure_with_proxy(s);
+    fresh_life(s);
+    (void)proxy_arm(s->proxy, "match BLMOVE");
+    (void)proxy_arm(s->proxy,
+                    "cut-after 2"); /* behind the probe the first pop, and the claim with it */
+    scene_again(s);
+    scene_await(s, LIMIT_MS, strstr(ask_text(s, "INFO clients"), "blocked_clients:1") != NULL);
+    assert_int_equal(ask_int(s, "ACL SETUSER default -hscan"), 1);
+    push(s, "queue", "600.000000");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "hscan") > 0);
+    (void)proxy_arm(s->proxy, "none");
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(claimed(s, "queue"), 1);
+    assert_int_equal(ask_int(s, "EXISTS rpopd:{queue}:owner:e2e"), 1);
+    assert_int_equal(ask_int(s, "ACL SETUSER default +hscan"), 1);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.000000") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(cut_before_or_after_each_command), SCENE(held_back_at_each_command_and_let_go_later),
-        SCENE(refused_at_each_command),          SCENE(no_answer_at_some_commands),
+        SCENE(cut_before_or_after_each_command),
+        SCENE(held_back_at_each_command_and_let_go_later),
+        SCENE(refused_at_each_command),
+        SCENE(no_answer_at_some_commands),
         SCENE(answers_byte_by_byte_are_answers),
+        SCENE(an_exit_without_the_comparison_releases_nothing),
     };
     return scene_run(tests);
 }

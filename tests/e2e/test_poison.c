@@ -113,10 +113,68 @@ static void one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other(void
             if (kills == 4)
                 push(s, "queue", "0.01"); /* fresh work goes on beside a trial */
         }
+    print_message("# %u jobs beside it, killed %u times\n", n, kills);
     assert_in_range(kills, 3, 5);
     scene_check(s, kept(s) == 1 && stat_of(s, "queue", "done") == n + 1);
     scene_check(s, strstr(dead_letter(s), "the daemon died while it ran alone 2 times") != NULL);
     assert_int_equal(printed(s, "Done", "0.05", n).distinct, n);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* From one instance to the other: the count of its recoveries goes along, be it a fresh job or one
+ * that was tried before. */
+static void killed_in_turn_wherever_it_runs(struct scene *s)
+{
+    unsigned kills = 0, begun[2] = {0};
+    scene_launch(s, "lease = 1.0; " ONE("null", ""));
+    scene_second(s, "other", "lease = 1.0; " ONE("null", ""));
+    struct daemon *daemons[] = {s->daemon, s->second};
+    for (int64_t end = clock_now_ms() + 4L * LIMIT_MS; kept(s) < 1 && clock_now_ms() < end;
+         scene_tick())
+        for (unsigned i = 0; i < 2; i++) {
+            if (daemon_printed(daemons[i], "Waiting " ALONE) == begun[i])
+                continue;
+            begun[i]++;
+            kills++;
+            daemon_kill(daemons[i]); /* it comes back when the other may have what it held */
+            scene_await(s, LIMIT_MS,
+                        ask_int(s, "EXISTS rpopd:{queue}:owner:%s", i ? "other" : "e2e") == 0);
+            daemon_start(daemons[i]);
+        }
+    print_message("# killed %u times\n", kills);
+    assert_int_equal(kept(s), 1);
+    assert_in_range(kills, 3, 6);
+}
+
+static void one_that_is_passed_on_is_put_away_and_no_other(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = 8;
+    push_numbers(s, "queue", "0.3", 0, n / 2);
+    push(s, "queue", ALONE);
+    push_numbers(s, "queue", "0.3", n / 2, n - n / 2);
+    killed_in_turn_wherever_it_runs(s);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == n);
+    assert_int_equal(printed_by_both(s, "Done", "0.3", n).distinct, n);
+    assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+static void so_is_a_retry_that_is_passed_on(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = 8;
+    static const char script[] = "for i = 0, ARGV[2] - 1 do redis.call('ZADD', KEYS[1], 0, 'r-' .. "
+                                 "i .. ' 1 1 0 1 1 {}\\n' .. (i == 5 and ARGV[1] or "
+                                 "'0.3' .. string.format('%06d', i))) end return 1";
+    assert_int_equal(ask_int(s, "EVAL %s 1 rpopd:{queue}:retry %s %u", script, ALONE, n), 1);
+    killed_in_turn_wherever_it_runs(s);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == n - 1);
+    scene_check(s, strncmp(dead_letter(s), "r-5 1 2 ", 8) == 0); /* the second try never counted */
+    assert_int_equal(printed_by_both(s, "Done", "0.3", n).distinct, n - 1);
+    assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_string_equal(left_over(s), "");
 }
@@ -166,6 +224,27 @@ static void a_kill_by_another_leaves_no_note(void **state)
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
 }
 
+/* Its epoch is lost while a task of it does not end: until then the job is nobody's again. */
+static void a_job_is_not_taken_back_before_its_last_task_has_ended(void **state)
+{
+    struct scene *s = *state;
+    static const char fence[] =
+        "local epoch = string.match(redis.call('GET', KEYS[1]), '^1 (%S+)') "
+        "redis.call('HSET', KEYS[2], epoch, redis.call('TIME')[1] .. '000 open') "
+        "redis.call('DEL', KEYS[1]) return 1";
+    push(s, "queue", "stubborn");
+    scene_start(s, "lease = 1.5; " ONE("null", ""));
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Stays") == 1);
+    assert_int_equal(ask_int(s, "EVAL %s 2 rpopd:{queue}:owner:e2e rpopd:{queue}:fenced", fence),
+                     1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=epoch-lost") == 1);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Stays") == 2);
+    assert_int_equal(daemon_printed(s->daemon, "Goes"), 1);
+    scene_check(s, strcmp(daemon_out(s->daemon, NULL), "Stays\nGoes\nStays\n") == 0);
+    assert_int_equal(stat_of(s, "queue", "recovered"), 1);
+    daemon_kill(s->daemon);
+}
+
 int main(void)
 {
     scene_program("tests/e2e/rpopd-crash");
@@ -178,6 +257,9 @@ int main(void)
         SCENE(one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other),
         SCENE(a_trial_acquits_who_is_innocent),
         SCENE(a_kill_by_another_leaves_no_note),
+        SCENE(one_that_is_passed_on_is_put_away_and_no_other),
+        SCENE(so_is_a_retry_that_is_passed_on),
+        SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
     };
     return scene_run(tests);
 }

@@ -2,6 +2,8 @@
  * is well after the cure. */
 #include "tests/e2e/drain.h"
 
+#include <sys/stat.h>
+
 #define TWO "queues = (" QUEUE("queue", "sleep", "") ", " QUEUE("other", "sleep", "") "); "
 
 /* A sixth of a CPU at most, few log lines, and it stays alive: no busy loop, no line for each try.
@@ -247,6 +249,24 @@ static void too_few_replicas(void **state)
     drain_end(s);
 }
 
+/* What Redis could not write down it does not take. */
+static void a_copy_that_cannot_be_written(void **state)
+{
+    struct scene *s = *state;
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/dump.rdb", redis_server_dir(s->redis));
+    drain_begin(s, 1500, 20);
+    drain_reach(s, 200);
+    assert_int_equal(mkdir(path, 0700), 0); /* in its place */
+    assert_int_equal(ask_int(s, "CONFIG SET save %s", "3600 100000"), 1);
+    (void)ask_text(s, "BGSAVE");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "MISCONF") > 0);
+    assert_calm(s);
+    assert_in_range(daemon_logged(s->daemon, "MISCONF"), 1, 3);
+    assert_int_equal(ask_int(s, "CONFIG SET stop-writes-on-bgsave-error no"), 1);
+    drain_end(s);
+}
+
 static void a_password_asked_for_in_mid_drain_is_waited_out(void **state)
 {
     struct scene *s = *state;
@@ -339,6 +359,7 @@ int main(void)
         SCENE(a_replica_that_takes_no_writes),
         SCENE(a_replica_whose_master_is_down),
         SCENE(too_few_replicas),
+        SCENE(a_copy_that_cannot_be_written),
         SCENE(a_password_asked_for_in_mid_drain_is_waited_out),
         SCENE(rights_taken_in_mid_drain_are_waited_out),
         SCENE(everything_flushed_in_mid_drain),

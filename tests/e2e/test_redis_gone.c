@@ -188,6 +188,23 @@ static void paused_by_client_pause(void **state)
     drain_end(s);
 }
 
+/* All commands, or writes alone, for moments; and links are killed while they wait. */
+static void paused_and_killed_again_and_again(void **state)
+{
+    struct scene *s = *state;
+    const unsigned times = scene_long() ? 300 : 30;
+    drain_begin(s, 60 * times, 20);
+    for (unsigned i = 0; i < times; i++) {
+        drain_reach(s, 50 * i);
+        assert_int_equal(ask_int(s, "CLIENT PAUSE %u %s", 20 + scene_random(100),
+                                 scene_random(2) ? "ALL" : "WRITE"),
+                         1);
+        if (scene_random(2))
+            (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
+    }
+    drain_end(s);
+}
+
 static void every_link_killed_again_and_again(void **state)
 {
     struct scene *s = *state;
@@ -265,6 +282,7 @@ int main(void)
         SCENE(frozen_for_longer_than_the_lease),
         SLOW(loading_its_data_for_a_while),
         SCENE(paused_by_client_pause),
+        SCENE(paused_and_killed_again_and_again),
         SCENE(every_link_killed_again_and_again),
         SCENE(stopped_beside_a_cut_nothing_is_left_behind),
         SCENE(started_anew_without_its_data),

@@ -2,6 +2,8 @@
  * any more is found out, what it still knows is run, and what was pushed before is done. */
 #include "tests/e2e/drain.h"
 
+#include <sys/stat.h>
+
 #include "tests/e2e/proxy.h"
 
 /* Two servers, of which one follows the other. The daemon knows the proxy alone. ------------------
@@ -235,6 +237,25 @@ static void started_again_with_an_older_copy_while_the_daemon_was_dead(void **st
     await_all_and_rest(s, JOBS, doubles);
 }
 
+/* The end of the log is missing, as after a power cut. Once: what Redis 7.0 writes behind a
+ * transaction that was cut in two it does not read again. */
+static void started_again_with_a_log_cut_short(void **state)
+{
+    struct scene *s = *state;
+    char path[160];
+    struct stat st;
+    push_numbers(s, "queue", DRAIN_PREFIX, 0, JOBS);
+    scene_start(s, CONF);
+    reach(s, 150);
+    (void)snprintf(path, sizeof path, "%s/appendonlydir/appendonly.aof.1.incr.aof",
+                   redis_server_dir(s->redis));
+    redis_server_kill(s->redis);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(truncate(path, st.st_size - 100 - (off_t)scene_random(1000)), 0);
+    assert_int_equal(redis_server_restart(s->redis, true), 0);
+    await_all_and_rest(s, JOBS, 3 * 20);
+}
+
 /* What runs when its server forgets everything is said to be lost, and settles nothing. */
 static void flushed_while_jobs_run(void **state)
 {
@@ -242,6 +263,7 @@ static void flushed_while_jobs_run(void **state)
     scene_start(s, CONF);
     push_numbers(s, "queue", "1.0", 0, 10);
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "1.0", 10).distinct == 10);
+    long long batches = ask_int(s, "HLEN rpopd:{queue}:batches");
     assert_int_equal(ask_int(s, "FLUSHALL"), 1);
     push_numbers(s, "queue", "0.0", 0, 10);
     scene_await(s, LIMIT_MS, printed(s, "Done", "0.0", 10).distinct == 10);
@@ -249,7 +271,7 @@ static void flushed_while_jobs_run(void **state)
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == 10);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 10);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
-    assert_true(daemon_logged(s->daemon, "event=batch-vanished") > 0);
+    assert_int_equal(daemon_logged(s->daemon, "event=batch-vanished"), batches); /* once each */
     assert_int_equal(printed(s, "Done", "", 0).total, 20);
     assert_string_equal(left_over(s), "");
 }
@@ -292,6 +314,7 @@ int main(void)
         PAIR(at_each_command_to_a_server_that_knows_of_nothing),
         SCENE(started_again_with_an_older_copy),
         SCENE(started_again_with_an_older_copy_while_the_daemon_was_dead),
+        DURABLE(started_again_with_a_log_cut_short),
         SCENE(flushed_while_jobs_run),
         SCENE(a_server_that_may_evict_is_warned_of_once),
         DURABLE(a_server_that_keeps_what_it_is_given_is_no_matter),

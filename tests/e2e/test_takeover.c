@@ -94,6 +94,29 @@ static void one_that_was_frozen_and_lost_its_jobs_settles_nothing(void **state)
     assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
 }
 
+/* Redis carried out its claim while it slept; then somebody else had the job. It starts nothing
+ * before it has asked. */
+static void a_claim_that_was_answered_while_it_slept_is_not_begun(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, "lease = " LEASE "; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, strstr(ask_text(s, "INFO clients"), "blocked_clients:1") != NULL);
+    daemon_signal(s->daemon, SIGSTOP);
+    push(s, "queue", "600.000000");
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 1);
+    scene_second(s, "other", "lease = " LEASE "; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, second_printed(s, "Waiting 600.") == 1);
+    daemon_signal(s->daemon, SIGCONT);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=epoch-lost") == 1);
+    push(s, "queue", "0.001");
+    push(s, "queue", "0.002"); /* both take what comes from now on */
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2);
+    assert_int_equal(printed(s, "Waiting", "600.", 1).distinct, 0);
+    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +124,7 @@ int main(void)
         SCENE(a_live_one_is_left_alone_and_the_second_refuses),
         SCENE(after_a_clean_exit_nothing_is_waited_for),
         SCENE(one_that_was_frozen_and_lost_its_jobs_settles_nothing),
+        SCENE(a_claim_that_was_answered_while_it_slept_is_not_begun),
     };
     return scene_run(tests);
 }

@@ -1,10 +1,16 @@
 /* The handlers of build/tests/e2e/rpopd-crash: the daemon as it is, except that `null` waits as
- * `sleep` does, or crashes where its payload names a way to. */
+ * `sleep` does, or crashes where its payload names a way to, or does not end when it is cancelled.
+ */
 #include "worker/handler/handler.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "worker/runtime/task.h"
 
 static volatile int zero;
 
@@ -15,6 +21,17 @@ static int overflow(volatile char *from)
     if (room[0] == 1)
         return 0; /* never */
     return overflow(room) + room[0];
+}
+
+/* Cancelled, it takes its time. */
+static enum job_outcome stay(int64_t ms)
+{
+    (void)!write(STDOUT_FILENO, "Stays\n", 6);
+    while (task_sleep_until(clock_now_ms() + 600000) != -ECANCELED)
+        ;
+    (void)task_sleep_until(clock_now_ms() + ms);
+    (void)!write(STDOUT_FILENO, "Goes\n", 5);
+    return JOB_CANCELLED;
 }
 
 static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
@@ -29,6 +46,8 @@ static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
         (void)raise(SIGFPE);
     if (strncmp(j->payload, "overflow", 8) == 0)
         zero = overflow(&start);
+    if (strncmp(j->payload, "stubborn", 8) == 0)
+        return stay(2000);
     return handler_sleep.run(j, state, why);
 }
 
