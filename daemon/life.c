@@ -21,6 +21,7 @@
 #include "daemon/master.h"
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
+#include "worker/handler/handler.h"
 
 #define CANCEL_MS 5000 /* for handlers to clean up, beside the largest kill_grace */
 #define LEAVE_MS 5000
@@ -161,6 +162,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
         drain(m);
     if (!first || w->signum == SIGQUIT) {
         int64_t by = clock_now_ms() + AT_ONCE_MS;
+        atomic_store(&handler_at_once, true);
         if (!m->leave_by_ms || by < m->leave_by_ms) /* more signals give no more time */
             m->leave_by_ms = by;
         if (m->life == LIFE_DRAINING)

@@ -29,6 +29,9 @@ struct handler {
     void (*exit)(void *state); /* after its last job. NULL: nothing to do */
 };
 
+/* The daemon ends at once: exit kills what it ends. Set by the master, and for good; any thread. */
+extern atomic_bool handler_at_once;
+
 extern const struct handler handler_sleep, handler_null, handler_exec, handler_http, handler_pool,
     handler_plugin;
 

@@ -11,9 +11,10 @@
 
 #include "common/callout.h"
 #include "common/clock.h"
+#include "worker/handler/handler.h"
 #include "worker/runtime/io.h"
 
-#define MOMENT_MS 300 /* at the end of the daemon; two of them are within a second */
+#define MOMENT_MS 1000 /* at the end of the daemon */
 
 /* ---- starting ---- */
 
@@ -152,9 +153,11 @@ static void signal_all(const struct pool_member *m, int signal)
 
 void pool_member_end_all(struct pool_member *first)
 {
-    await_all(first, clock_now_ms() + MOMENT_MS);
-    signal_all(first, SIGTERM); /* what they have started, too */
-    await_all(first, clock_now_ms() + MOMENT_MS);
+    if (!atomic_load(&handler_at_once)) {
+        await_all(first, clock_now_ms() + MOMENT_MS);
+        signal_all(first, SIGTERM); /* what they have started, too */
+        await_all(first, clock_now_ms() + MOMENT_MS);
+    }
     signal_all(first, SIGKILL);
     for (struct pool_member *m; (m = first);) {
         first = m->next;
