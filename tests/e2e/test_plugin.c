@@ -180,6 +180,27 @@ static void without_memory_it_is_given_back(void **state)
     assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:dead"), 0);
 }
 
+static void a_result_is_delivered(struct scene *s, const char *handler)
+{
+    plugin_start(s, "act", handler, "", "result: { list = \"results\"; };");
+    push(s, "queue", "what it was given");
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN results") == 1);
+    const char *element = ask_text(s, "LPOP results"), *line = strchr(element, '\n');
+    assert_non_null(line);
+    assert_string_equal(line + 1, "what it was given");
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void what_a_coroutine_returns_is_delivered(void **state)
+{
+    a_result_is_delivered(*state, "");
+}
+
+static void so_is_what_a_function_returns(void **state)
+{
+    a_result_is_delivered(*state, "blocking = true;");
+}
+
 /* ---- cancelling ---- */
 
 static void cancelled_by_its_id_it_cleans_up(void **state)
@@ -328,6 +349,8 @@ int main(void)
         SCENE(outcomes_have_their_reason),
         SCENE(a_failed_try_leaves_evidence_and_is_tried_again),
         SCENE(without_memory_it_is_given_back),
+        SCENE(what_a_coroutine_returns_is_delivered),
+        SCENE(so_is_what_a_function_returns),
         SCENE(cancelled_by_its_id_it_cleans_up),
         SCENE(a_timeout_is_a_failed_try_whatever_the_plugin_makes_of_it),
         SCENE(at_the_end_of_the_daemon_it_is_given_back),

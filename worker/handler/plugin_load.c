@@ -23,18 +23,22 @@ static const char *why_not(const char *path)
     return strncmp(why, path, n) == 0 && strncmp(why + n, ": ", 2) == 0 ? why + n + 2 : why;
 }
 
-static int open_object(const char *path, void **ret_object, struct err *e)
+/* NULL with *e. */
+static void *open_object(const char *path, struct err *e)
 {
     struct stat st;
-    if (stat(path, &st) < 0)
-        return err_set(e, -EINVAL, "handler.path: %s, " ALLOWED, strerror(errno));
-    if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
-        return err_set(e, -EINVAL, "handler.path: is not a file, " ALLOWED);
+    int r = stat(path, &st);
+    if (r < 0)
+        (void)err_set(e, -EINVAL, "handler.path: %s, " ALLOWED, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) /* a pipe would be waited for */
+        (void)err_set(e, -EINVAL, "handler.path: is not a file, " ALLOWED);
+    if (r < 0 || !S_ISREG(st.st_mode))
+        return NULL;
     /* For good: what it has left on threads and in atexit must stay mapped. */
-    *ret_object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-    if (!*ret_object)
-        return err_set(e, -EINVAL, "handler.path: %.120s, " ALLOWED, why_not(path));
-    return 0;
+    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!object)
+        (void)err_set(e, -EINVAL, "handler.path: %.120s, " ALLOWED, why_not(path));
+    return object;
 }
 
 /* The symbol is data, and this large at least. */
@@ -80,18 +84,17 @@ int plugin_load(const struct conf_queue *queue, struct rpopd_plugin *ret_plugin,
 {
     const char *name = queue->handler.symbol;
     char shown[80];
-    void *object;
     (void)text_quote(name, strlen(name), '\'', shown, sizeof shown);
-    int r = open_object(queue->handler.path, &object, e);
-    if (r < 0)
-        return r;
+    void *object = open_object(queue->handler.path, e);
+    if (!object)
+        return -EINVAL;
     const struct rpopd_plugin *p = dlsym(object, name);
     if (!p)
         return err_set(e, -EINVAL,
                        "handler.symbol: %s is not in the shared object, allowed is a symbol that "
                        "it exports",
                        shown);
-    r = fits(p, shown, e);
+    int r = fits(p, shown, e);
     if (r < 0)
         return r;
     *ret_plugin = (struct rpopd_plugin){0};
