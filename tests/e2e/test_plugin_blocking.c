@@ -57,6 +57,7 @@ static void it_ends_as_it_says(void **state)
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 2);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(daemon_printed(s->daemon, "exit"), 1);
+    assert_int_equal(daemon_printed(s->daemon, "unloaded"), 1);
     assert_int_equal(daemon_logged(s->daemon, "plugin-left-behind"), 0);
 }
 
@@ -133,7 +134,8 @@ static void a_stop_gives_a_deaf_one_back(void **state)
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
-    assert_int_equal(daemon_printed(s->daemon, "exit"), 0); /* its state is in use to the end */
+    assert_int_equal(daemon_printed(s->daemon, "exit"), 0);     /* its state is in use to the end */
+    assert_int_equal(daemon_printed(s->daemon, "unloaded"), 0); /* and so is what is static */
     assert_int_equal(daemon_logged(s->daemon, "event=plugin-left-behind queue='queue' calls=1"), 1);
     assert_string_equal(left_over(s), "queue");
 }

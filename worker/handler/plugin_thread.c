@@ -193,6 +193,7 @@ static enum job_outcome take_outcome(struct job *j, struct twin *t, struct err *
     struct job *copy = t->face.job;
     job_result(j, copy->result, copy->result_len);
     copy->result = NULL;
+    free(j->evidence.output); /* of a run before, that found no memory */
     j->evidence = copy->evidence;
     copy->evidence.output = NULL;
     j->delay_ms = copy->delay_ms;

@@ -53,6 +53,11 @@ static void leave(void *state)
     free(state);
 }
 
+__attribute__((destructor)) static void unload(void)
+{
+    say("unloaded");
+}
+
 /* ---- what a job can be ---- */
 
 static int slowly(void *arg, void **result, struct rpopd_error *e)
