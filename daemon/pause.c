@@ -45,7 +45,7 @@ static void tell(struct queue *q, const struct redis_reply *value)
     if (q->pause.told)
         return;
     q->pause.told = true;
-    log_info("queue-paused", "queue='%s' key=%s reason=%s", q->conf->name, q->key.paused,
+    log_info("queue-paused", "queue='%s' key='%s' reason=%s", q->conf->name, q->key.paused,
              log_quote(reason, value->type == REDIS_STRING ? value->len : 0, quoted));
 }
 

@@ -36,7 +36,7 @@ static const unsigned allowed[LINK_STATES] = {
 static void move(struct redis_link *l, enum link_state to)
 {
     assert(allowed[l->state] & 1u << to);
-    log_debug("redis-link", "link=%s from=%s to=%s", l->name, names[l->state], names[to]);
+    log_debug("redis-link", "link='%s' from=%s to=%s", l->name, names[l->state], names[to]);
     l->state = to;
 }
 

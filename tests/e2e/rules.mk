@@ -1,6 +1,6 @@
 # The end-to-end programs: a real redis-server, the daemon's binary ($RPOPD, else build/rpopd), real signals.
 E2E      := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/e2e/test_*.c)))
-E2E_HELP := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out tests/e2e/test_% tests/e2e/soak.c,$(wildcard tests/e2e/*.c))) common/clock.c)
+E2E_HELP := $(patsubst %.c,$(BUILD)/%.o,$(sort $(filter-out tests/e2e/test_% tests/e2e/soak.c,$(wildcard tests/e2e/*.c))) common/base64.c common/clock.c common/text.c)
 
 SOAK     := $(BUILD)/tests/e2e/soak
 
