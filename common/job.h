@@ -67,7 +67,7 @@ struct job {
     bool running;            /* handed to a worker, not back yet */
     bool begun;              /* its handler was called */
     bool once;               /* delivered at most once: it is nowhere but here */
-    bool tried;              /* its settle was sent before, and the answer was lost */
+    bool tried;              /* its settle may have run before: the answer was lost */
     enum job_outcome outcome;
     uint32_t attempt; /* from 1 */
     uint32_t strikes;

@@ -2,6 +2,7 @@
 #include "daemon/settle.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "daemon/master.h"
@@ -273,11 +274,18 @@ int settle_send_whole(struct batch *b)
 
 /* ---- answers ---- */
 
-static void unsettle(struct job *list)
+/* No answer; or a refusal of what a script does behind the end of a batch: a repeat may find that
+ * it was settled. Any other refusal is of a script's first steps. */
+static bool may_have_run(const struct redis_reply *r)
+{
+    return !r || r->type != REDIS_ERROR || strstr(r->str, "(HDEL ") || strstr(r->str, "(HINCRBY ");
+}
+
+static void unsettle(struct job *list, bool tried)
 {
     for (struct job *j = list, *next; j; j = next) {
         next = j->next;
-        j->tried = true;
+        j->tried = j->tried || tried;
         settle_to_list(j);
     }
 }
@@ -313,7 +321,7 @@ static void not_the_length(struct settle_call *call)
               "queue='%s' batch=%s what='its list has not the length that is known: somebody else "
               "wrote to it; it is read again'",
               b->queue->conf->name, b->field);
-    unsettle(call->jobs);
+    unsettle(call->jobs, false);
 }
 
 static void confirmed(struct settle_call *call)
@@ -341,8 +349,9 @@ static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
     struct batch *b = call->batch;
     if (!r && b->once && call->kind == SETTLE_DELIVERY)
         return unanswered_once(call);
-    b->tried = b->tried || call->kind == SETTLE_WHOLE;
-    unsettle(call->jobs);
+    bool tried = may_have_run(r);
+    b->tried = b->tried || (tried && call->kind == SETTLE_WHOLE);
+    unsettle(call->jobs, tried);
     if (r && call->kind == SETTLE_DELIVERY)
         deliver_refused(b->queue, r);
     else if (r)

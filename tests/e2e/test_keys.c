@@ -126,7 +126,9 @@ static void a_list_replaced_while_its_jobs_run(void **state)
     assert_string_equal(ask_text(s, "GET %s", list), "foreign");
     assert_int_equal(ask_int(s, "DEL %s", list), 1);
     scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "batches") == 0);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == 1); /* a refusal is no lost answer */
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(stat_of(s, "queue", "done"), 20);
     assert_string_equal(left_over(s), "");
 }
 
