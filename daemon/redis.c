@@ -168,6 +168,25 @@ uint64_t redis_progress(const struct redis *r)
 /* What an operator is told: trouble begins with the first link that fails and ends when the last is
  * back */
 
+/* What keeps the links from coming back is not what cut them: a second line an outage, where it is
+ * the server's own word or a shortage here. */
+static bool is_news(struct redis *r, const struct err *why)
+{
+    switch (why->code) {
+    case -EAGAIN: /* an error in the place of a greeting's answer */
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOBUFS:
+    case -ENOMEM:
+        break;
+    default:
+        return false;
+    }
+    bool news = !r->cause_logged;
+    r->cause_logged = true;
+    return news;
+}
+
 void redis_link_is_lost(struct redis_link *l, const struct err *why, bool refused)
 {
     struct redis *r = l->server;
@@ -180,9 +199,10 @@ void redis_link_is_lost(struct redis_link *l, const struct err *why, bool refuse
     if (!l->lost)
         r->lost++;
     l->lost = true;
-    if (!first && (!refused || r->refusal_logged))
+    bool news = is_news(r, why);
+    if (!first && !news && (!refused || r->refusal_logged))
         return;
-    r->refusal_logged = refused;
+    r->refusal_logged = r->refusal_logged || refused;
     log_warn(refused             ? "redis-refused"
              : r->ever_connected ? "redis-lost"
                                  : "redis-waiting",
@@ -198,7 +218,7 @@ static void one_less(struct redis_link *l)
     if (--r->lost)
         return;
     r->trouble[0] = '\0';
-    r->refusal_logged = false;
+    r->refusal_logged = r->cause_logged = false;
 }
 
 void redis_link_is_back(struct redis_link *l)

@@ -91,7 +91,7 @@ struct redis {
 
     size_t lost; /* links that failed and have not come back */
     int64_t lost_ms;
-    bool refusal_logged, ever_connected;
+    bool refusal_logged, cause_logged, ever_connected;
     uint64_t reconnects, progress;
     char trouble[ERR_TEXT_MAX];
 };

@@ -69,6 +69,12 @@ static void all_links_cut_and_calm(struct scene *s)
     scene_hold(s, 1000, daemon_alive(s->daemon) && daemon_log_lines(s->daemon) <= lines + 3);
 }
 
+/* What keeps the links away is said too, and once. */
+static bool says_once(struct scene *s, const char *why)
+{
+    return daemon_logged(s->daemon, why) == 1;
+}
+
 static void a_server_with_too_many_clients(void **state)
 {
     struct scene *s = *state;
@@ -77,6 +83,7 @@ static void a_server_with_too_many_clients(void **state)
     assert_int_equal(ask_int(s, "CONFIG SET maxclients 1"), 1);
     all_links_cut_and_calm(s);
     assert_null(strstr(ask_text(s, "INFO stats"), "rejected_connections:0\r"));
+    scene_check(s, says_once(s, "max number of clients reached"));
     assert_int_equal(ask_int(s, "CONFIG SET maxclients 1000"), 1);
     drain_end(s);
 }
@@ -92,6 +99,7 @@ static void no_descriptor_for_a_connection(void **state)
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, &few, NULL), 0);
     all_links_cut_and_calm(s);
     assert_non_null(strstr(ask_text(s, "INFO clients"), "connected_clients:1\r")); /* mine */
+    scene_check(s, says_once(s, "Too many open files"));
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, &before, NULL), 0);
     drain_end(s);
 }
