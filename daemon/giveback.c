@@ -122,13 +122,16 @@ static void RUNS_ON(on_master) give_next(struct queue *q)
         return;
     if (b)
         return send_one(b); /* again, after a refusal or a cut */
+    bool leaving = q->master->life >= LIFE_CANCELLING;
     for (b = q->newest; b; b = b->prev) {
-        if (!b->give || b->gone)
+        if (b->once || b->gone)
             continue;
         uint32_t down = batch_begun(b);
-        if (down < b->length)
+        if (b->give && down < b->length)
             break;
         b->give = false;
+        if (leaving && down && b->job[down - 1]->running)
+            return; /* it goes back too: what is older waits, or it would come behind it */
     }
     if (!b)
         return;
