@@ -63,8 +63,9 @@ static json_t *workers(const struct master *m)
 
 static json_t *since_start(const struct master *m)
 {
-    return json_pack("{s:I, s:I, s:I}", "done", (json_int_t)m->done, "dead", (json_int_t)m->dead,
-                     "lost", (json_int_t)m->lost);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "done", (json_int_t)m->done, "retried",
+                     (json_int_t)m->retried, "dead", (json_int_t)m->dead, "cancelled",
+                     (json_int_t)m->cancelled, "lost", (json_int_t)m->lost);
 }
 
 static json_t *redis(const struct status *s)
@@ -99,8 +100,8 @@ static bool is_whole(const struct redis_reply *r)
 
 static json_t *counters(const struct redis_reply *pairs)
 {
-    static const char *const names[] = {"done",       "retry",     "dead",     "lost",
-                                        "given_back", "cancelled", "recovered"};
+    static const char *const names[] = {"done",       "retry",     "dead",      "lost",
+                                        "given_back", "cancelled", "recovered", "popped"};
     json_t *all = json_object();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         (void)json_object_set_new(all, names[i], json_integer(0));

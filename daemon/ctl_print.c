@@ -153,6 +153,15 @@ static void print_workers(const json_t *last, FILE *out)
     (void)fprintf(out, ": %lld of %lld slots\n", running, number_of(last, "slots"));
 }
 
+static void print_since_start(const json_t *counts, FILE *out)
+{
+    static const char *const names[] = {"done", "retried", "dead", "cancelled", "lost"};
+    (void)fputs("jobs    ", out);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)fprintf(out, "%s %lld %s", i ? "," : "", number_of(counts, names[i]), names[i]);
+    (void)fputs(" since the start\n", out);
+}
+
 static void print_status_head(const json_t *last, FILE *out)
 {
     char up[32];
@@ -162,6 +171,7 @@ static void print_status_head(const json_t *last, FILE *out)
                   text_of(last, "life"));
     print_redis(json_object_get(last, "redis"), out);
     print_workers(last, out);
+    print_since_start(json_object_get(last, "since_start"), out);
     (void)fputc('\n', out);
 }
 

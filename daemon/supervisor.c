@@ -12,7 +12,7 @@
 struct supervisor {
     struct master *master;
     bool ready;
-    char status[256]; /* as last told */
+    char status[384]; /* as last told */
     ev_timer watchdog;
     uint64_t *progress; /* of each worker, as last seen */
     uint64_t links;
@@ -87,8 +87,11 @@ static const char *trouble_at_queues(const struct master *m, const char **ret_qu
 static void describe(const struct master *m, char *out, size_t size)
 {
     const char *queue = "", *code = trouble_at_queues(m, &queue);
-    int n = snprintf(out, size, "%zu queue%s, %u running, %" PRIu64 " done, %" PRIu64 " dead",
-                     m->nqueues, m->nqueues == 1 ? "" : "s", m->running, m->done, m->dead);
+    int n = snprintf(out, size,
+                     "%zu queue%s, %u running, %" PRIu64 " done, %" PRIu64 " retried, %" PRIu64
+                     " dead, %" PRIu64 " cancelled",
+                     m->nqueues, m->nqueues == 1 ? "" : "s", m->running, m->done, m->retried,
+                     m->dead, m->cancelled);
     if (!redis_link_up(m->control))
         (void)snprintf(out + n, size - (size_t)n, "; Redis cannot be reached: %.100s",
                        redis_trouble(m->redis));

@@ -67,6 +67,23 @@ static void status_tells_what_lies_where(void **state)
     assert_string_equal(r->err, "");
 }
 
+static void status_counts_what_became_of_jobs_since_the_start(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, ONE("sleep", "timeout = 0.05; attempts = 2; backoff: { base = 0.01; };"));
+    push(s, "queue", "0.001");
+    push(s, "queue", "600");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1 && stat_of(s, "queue", "done") == 1);
+    scene_await(s, LIMIT_MS,
+                strstr(CTL(s, "status")->out, "jobs     1 done, 1 retried, 1 dead, 0 cancelled, 0 "
+                                              "lost since the start\n"));
+    json_t *json = CTL_JSON(s, 0, "status");
+    const json_t *since = json_object_get(json, "since_start");
+    assert_int_equal(ctl_number(since, "retried"), 1);
+    assert_int_equal(ctl_number(since, "cancelled"), 0);
+    json_decref(json);
+}
+
 static bool redis_is_down(struct scene *s)
 {
     json_t *json = CTL_JSON(s, 0, "status");
@@ -416,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(status_tells_what_lies_where),
+        SCENE(status_counts_what_became_of_jobs_since_the_start),
         SCENE(status_is_told_without_redis_too),
         SCENE(status_does_not_wait_for_a_redis_that_hangs),
         SCENE(a_key_of_another_type_is_told_in_its_row),
