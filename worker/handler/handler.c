@@ -5,8 +5,6 @@
 static const struct handler *const handlers[] = {&handler_sleep, &handler_null, &handler_exec,
                                                  &handler_http,  &handler_pool, &handler_plugin};
 
-atomic_bool handler_at_once;
-
 const struct handler *handler_find(const char *type)
 {
     for (size_t i = 0; i < sizeof handlers / sizeof *handlers; i++)
