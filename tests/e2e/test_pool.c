@@ -93,6 +93,18 @@ static void a_worn_out_process_is_replaced_and_leaves_nothing(void **state)
     assert_int_equal(told("eof"), jobs / 10); /* each was asked to leave */
 }
 
+static void what_it_writes_to_2_is_logged_with_the_job(void **state)
+{
+    struct scene *s = *state;
+    char words[120];
+    start_pool(s, "processes = 1;", "", "");
+    push(s, "queue", "err it's %s");
+    await_stat(s, "done", 1);
+    (void)snprintf(words, sizeof words, " pid=%d stream=stderr line='it\\'s %%s'",
+                   told_by("err it's %s"));
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, words) == 1);
+}
+
 static void a_large_payload_goes_in_and_its_output_is_logged(void **state)
 {
     struct scene *s = *state;
@@ -240,6 +252,7 @@ int main(int argc, char *argv[])
         SCENE(the_processes_are_kept),
         SCENE(two_workers_have_one_pool),
         SCENE(a_worn_out_process_is_replaced_and_leaves_nothing),
+        SCENE(what_it_writes_to_2_is_logged_with_the_job),
         SCENE(a_large_payload_goes_in_and_its_output_is_logged),
         SCENE(a_killed_process_costs_its_job_a_try),
         SCENE(a_hung_process_ends_with_the_time_of_its_job),

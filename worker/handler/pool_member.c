@@ -158,12 +158,11 @@ void pool_member_end_all(struct pool_member *first)
         signal_all(first, SIGTERM); /* what they have started, too */
         await_all(first, clock_now_ms() + MOMENT_MS);
     }
-    signal_all(first, SIGKILL);
     for (struct pool_member *m; (m = first);) {
         first = m->next;
         (void)close(m->pipes.out);
         (void)close(m->pipes.err);
-        (void)running_free(m->running);
+        (void)running_free(m->running); /* KILL */
         free(m);
     }
 }
