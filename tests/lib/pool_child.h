@@ -14,7 +14,8 @@
  * hang-hard: as hang, and ignores TERM. stay: done, then likewise.
  *
  * $POOL_CHILD_LOG names a file that gets a line `<pid> <what>` for each start, payload and end of
- * file. $POOL_CHILD_START says how it begins: `sleep MS`, or `fail` (writes a line, exit 3). */
+ * file. $POOL_CHILD_START says how it begins: `sleep MS`, or `fail` (writes a line, exit 3);
+ * with $POOL_CHILD_END it writes half a megabyte to 2 at its end. */
 #ifndef TESTS_LIB_POOL_CHILD_H
 #define TESTS_LIB_POOL_CHILD_H
 

@@ -69,6 +69,16 @@ static void max_jobs_brings_in_another_child(void **state)
     assert_true(is_reaped(told_by("ok a")));
 }
 
+static void what_a_child_says_at_its_end_does_not_hold_it(void **state)
+{
+    struct stage *s = *state;
+    setenv("POOL_CHILD_END", "talk", 1);
+    stage_open(s, "max_jobs = 1; kill_grace = 30.0;");
+    assert_int_equal(stage_play(s, "ok"), JOB_DONE);
+    assert_int_equal(told("eof"), 1);
+    unsetenv("POOL_CHILD_END");
+}
+
 static void max_rss_brings_in_another_child(void **state)
 {
     struct stage *s = *state;
@@ -363,6 +373,7 @@ int main(int argc, char *argv[])
         TEST(a_child_gets_one_job_after_the_other),
         TEST(two_workers_share_the_children),
         TEST(max_jobs_brings_in_another_child),
+        TEST(what_a_child_says_at_its_end_does_not_hold_it),
         TEST(max_rss_brings_in_another_child),
         TEST(a_child_that_ended_while_idle_costs_nothing),
         TEST(a_child_that_speaks_while_idle_costs_nothing),

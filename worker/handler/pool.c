@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/callout.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "worker/handler/exec_output.h"
 #include "worker/handler/pool_member.h"
@@ -34,6 +35,7 @@ struct turn { /* a job's */
     struct pool_member *member;
     struct output *output;
     struct err *why;
+    int64_t deadline_ms; /* wall clock; 0: none */
 };
 
 /* ---- its end ---- */
@@ -218,7 +220,7 @@ static int talk(struct turn *t, struct pool_talk_end *end, struct err *e)
 {
     int r = find_member(t);
     while (r == 0) {
-        r = pool_talk(&t->member->pipes, t->job, end, e);
+        r = pool_talk(&t->member->pipes, t->job, t->deadline_ms, end, e);
         if (r != -ENOTCONN || !t->member->jobs)
             break;
         r = drop_member(t, e->text); /* it was gone before the job came: the next one */
@@ -254,6 +256,8 @@ static enum job_outcome pool_run(struct job *j, void *state, struct err *why)
         (void)err_set(why, -ENOMEM, "no memory for a job");
         return JOB_AGAIN;
     }
+    if (j->conf->timeout_ms)
+        t.deadline_ms = clock_wall_ms() + j->conf->timeout_ms;
     output_init(output, j);
     enum job_outcome outcome = run(&t);
     callout(end_output, output);

@@ -120,6 +120,7 @@ int pool_member_end(struct pool_member *m, int64_t patience_ms, const atomic_boo
 {
     struct loop *l = loop_running();
     io_close(l, m->pipes.in);
+    (void)pool_talk_listen(&m->pipes, NULL); /* else a full pipe could keep it from leaving */
     *ret_own = running_await_end(m->running, clock_now_ms() + patience_ms, NULL) == 0;
     int status = running_end(m->running, at_once);
     pool_talk_drain(&m->pipes);

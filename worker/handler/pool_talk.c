@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "common/callout.h"
-#include "common/clock.h"
 #include "worker/runtime/future.h"
 #include "worker/runtime/watch_fd.h"
 
@@ -189,11 +188,16 @@ static bool hear_some(const struct pool_talk *t)
 
 static void on_error_readable(void *arg)
 {
-    struct talk *t = arg;
-    struct pollfd closed = {.fd = t->with->err};
+    const struct pool_talk *t = arg;
+    struct pollfd closed = {.fd = t->err};
     /* Its end is no news, but would keep the loop busy. */
-    if (!hear_some(t->with) && poll(&closed, 1, 0) == 1 && closed.revents & POLLHUP)
-        (void)loop_remove_reader(t->loop, t->with->err);
+    if (!hear_some(t) && poll(&closed, 1, 0) == 1 && closed.revents & POLLHUP)
+        (void)loop_remove_reader(loop_running(), t->err);
+}
+
+int pool_talk_listen(const struct pool_talk *t, struct err *e)
+{
+    return loop_add_reader(loop_running(), t->err, on_error_readable, (void *)(uintptr_t)t, e);
 }
 
 static void drain(void *arg)
@@ -216,7 +220,7 @@ static int watch(struct talk *t)
     if (r == 0)
         r = loop_add_reader(t->loop, w->out, on_readable, t, t->e);
     if (r == 0)
-        r = loop_add_reader(t->loop, w->err, on_error_readable, t, t->e);
+        r = pool_talk_listen(w, t->e);
     return r < 0 ? r : loop_add_reader(t->loop, w->pidfd, on_end, t, t->e);
 }
 
@@ -229,12 +233,6 @@ static void unwatch(struct talk *t)
     (void)loop_remove_reader(t->loop, w->pidfd);
 }
 
-/* Wall clock; 0: there is none. Its time began a moment ago. */
-static int64_t deadline_of(const struct job *j)
-{
-    return j->conf->timeout_ms ? clock_wall_ms() + j->conf->timeout_ms : 0;
-}
-
 static int talk(struct talk *t)
 {
     int r = watch(t);
@@ -245,11 +243,11 @@ static int talk(struct talk *t)
     return r < 0 ? r : t->code;
 }
 
-int pool_talk(const struct pool_talk *with, const struct job *j, struct pool_talk_end *ret,
-              struct err *e)
+int pool_talk(const struct pool_talk *with, const struct job *j, int64_t deadline_ms,
+              struct pool_talk_end *ret, struct err *e)
 {
     struct talk t = {.with = with, .job = j, .loop = loop_running(), .e = e};
-    t.request = pool_frame_request(j, deadline_of(j), &t.request_len);
+    t.request = pool_frame_request(j, deadline_ms, &t.request_len);
     t.over = t.request ? loop_create_future(t.loop) : NULL;
     int r = t.over ? talk(&t) : err_set(e, -ENOMEM, "no memory for a request");
     future_unref(t.over);

@@ -21,13 +21,16 @@ struct pool_talk_end {
     bool surplus; /* it wrote more than its answer: nothing it says can be relied on any more */
 };
 
-/* 0 and *ret. -EPROTO: what it wrote is no answer. -EPIPE: it has ended, or closed 0 or 1, before
- * it had answered. -ENOTCONN: it took nothing of the job. -ENOMEM; -ECANCELED. */
-int pool_talk(const struct pool_talk *t, const struct job *j, struct pool_talk_end *ret,
-              struct err *e);
+/* 0 and *ret. deadline_ms: as in pool_frame_request. -EPROTO: what it wrote is no answer. -EPIPE:
+ * it has ended, or closed 0 or 1, before it had answered. -ENOTCONN: it took nothing of the job.
+ * -ENOMEM; -ECANCELED. */
+int pool_talk(const struct pool_talk *t, const struct job *j, int64_t deadline_ms,
+              struct pool_talk_end *ret, struct err *e);
 
 /* Whether it has written to 1, closed it, or ended, while nothing was asked. Never awaits. */
 bool pool_talk_stray(const struct pool_talk *t, struct err *e);
+/* Hears what it writes to 2 from now on, until io_close. Never awaits. */
+int pool_talk_listen(const struct pool_talk *t, struct err *e);
 /* Hears what lies in 2 already. Never awaits. */
 void pool_talk_drain(const struct pool_talk *t);
 
