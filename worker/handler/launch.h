@@ -3,8 +3,9 @@
  * Runs on: any thread. Never awaits. Errors: negative errno.
  *
  * Its command line: [--user=NAME] [--umask=OCTAL] [--nice=N] [--rlimit=TEXT]... [--no-new-privs] --
- * FILE ARGV0 [ARG]... On descriptor LAUNCH_PIPE it says `<errno> <sentence>` where it fails; the
- * program's start closes it. */
+ * CGROUP FILE ARGV0 [ARG]... CGROUP: the directory of one that it joins where it can; "": none. On
+ * descriptor LAUNCH_PIPE it says `<errno> <sentence>` where it fails; the program's start closes
+ * it. */
 #ifndef WORKER_HANDLER_LAUNCH_H
 #define WORKER_HANDLER_LAUNCH_H
 

@@ -31,7 +31,8 @@ struct program {
     const char *path; /* borrowed: where a command without a slash is looked for */
     char **words;     /* the launcher's; NULL: it is not needed */
     size_t nwords;
-    const char **argv;       /* the launcher's words, the place of the file, the command */
+    const char **argv;       /* the launcher's words, places of cgroup and file, the command */
+    bool joins;              /* the launcher joins the cgroup */
     struct cgroups *cgroups; /* NULL: there are none */
     char launcher[PATH_MAX];
 };
@@ -55,22 +56,36 @@ static size_t count(char *const *texts)
     return n;
 }
 
+/* The cgroups, and how a program comes into one. */
+static void find_cgroups(struct program *p)
+{
+    char root[PATH_MAX];
+    bool launcher = launch_path(p->launcher) == 0;
+    p->cgroups = cgroups_root(root) ? cgroups_new(root) : NULL;
+    p->joins = p->cgroups && !process_begins_in_cgroups();
+    if (p->joins && !launcher) {
+        p->cgroups = cgroups_free(p->cgroups);
+        p->joins = false;
+    }
+    log_debug("program-ready", "queue='%s' cgroup=%s by=%s", p->queue->name,
+              p->cgroups ? root : "none", p->joins ? "launcher" : "clone");
+}
+
 static bool build_argv(struct program *p)
 {
     const struct conf_handler *h = &p->queue->handler;
     size_t n = count(h->command), at = 0;
-    if (launch_needed(h)) {
-        (void)launch_path(p->launcher);
+    if (launch_needed(h) || p->joins) {
         p->words = launch_words(h, &p->nwords);
         if (!p->words)
             return false;
     }
-    p->argv = calloc(p->nwords + n + 2, sizeof *p->argv);
+    p->argv = calloc(p->nwords + n + 3, sizeof *p->argv);
     if (!p->argv)
         return false;
     for (; at < p->nwords; at++)
         p->argv[at] = p->words[at];
-    at += p->words != NULL; /* the file, at each start */
+    at += p->words ? 2 : 0; /* cgroup and file, at each start */
     for (size_t i = 0; i < n; i++)
         p->argv[at++] = h->command[i];
     return true;
@@ -83,15 +98,13 @@ struct program *program_new(const struct conf_queue *queue, struct err *e)
         p->queue = queue;
         p->environment =
             environment_new(environ, queue->handler.env, PROGRAM_ENV_MAX, &p->nenvironment);
+        find_cgroups(p);
     }
     if (!p || !p->environment || !build_argv(p)) {
         (void)err_set(e, -ENOMEM, "no memory for the program of the queue %s", queue->name);
         return program_free(p);
     }
     p->path = environment_get(p->environment, "PATH");
-    char root[PATH_MAX];
-    p->cgroups = cgroups_root(root) ? cgroups_new(root) : NULL;
-    log_debug("program-ready", "queue='%s' cgroup=%s", queue->name, p->cgroups ? root : "none");
     tree_adopt();
     return p;
 }
@@ -174,6 +187,7 @@ static int start_it(const struct start *s)
 {
     struct program *p = s->running->program;
     const struct conf_handler *h = &p->queue->handler;
+    const char *cgroup = s->running->cgroup ? s->running->cgroup->path : NULL;
     struct process_options o = {.program = p->words ? p->launcher : s->file,
                                 .argv = p->argv,
                                 .envp = p->environment,
@@ -181,15 +195,17 @@ static int start_it(const struct start *s)
                                 .directory = *h->cwd ? h->cwd : NULL,
                                 .session = true,
                                 .alone = true,
-                                .cgroup = s->running->cgroup ? s->running->cgroup->path : NULL};
+                                .cgroup = p->joins ? NULL : cgroup};
     size_t n = p->nenvironment;
     for (size_t i = 0; s->env[i]; i++) {
         assert(i < PROGRAM_ENV_MAX);
         p->environment[n++] = s->env[i];
     }
     p->environment[n] = NULL;
-    if (p->words)
-        p->argv[p->nwords] = s->file;
+    if (p->words) {
+        p->argv[p->nwords] = p->joins && cgroup ? cgroup : "";
+        p->argv[p->nwords + 1] = s->file;
+    }
     s->running->process = process_start(&o, s->e);
     if (s->running->process)
         return 0;

@@ -59,6 +59,16 @@ static void set_nice(const char *text)
         fail(errno, "cannot add %s to the nice value: %s", text, strerror(errno));
 }
 
+/* Where it cannot, what it starts is found by other means. */
+static void join(const char *cgroup)
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
+    int fd = *cgroup ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0)
+        (void)!write(fd, "0", 1);
+}
+
 /* What needs rights comes before the user's are taken. */
 static char **apply(int argc, char **argv)
 {
@@ -89,11 +99,14 @@ static char **apply(int argc, char **argv)
         default:
             fail(EINVAL, "rpopd-exec does not know '%s'", argv[optind - 1]);
         }
+    if (argc - optind < 3)
+        fail(EINVAL, "rpopd-exec has no program to start");
+    join(argv[optind]);
     if (user)
         become(user);
     if (no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         fail(errno, "cannot set no_new_privs: %s", strerror(errno));
-    return argv + optind;
+    return argv + optind + 1;
 }
 
 int main(int argc, char **argv)
@@ -103,8 +116,6 @@ int main(int argc, char **argv)
         return 64;
     }
     char **words = apply(argc, argv);
-    if (!words[0] || !words[1])
-        fail(EINVAL, "rpopd-exec has no program to start");
     (void)execv(words[0], words + 1);
     fail(errno, "cannot start '%s': %s", words[1], strerror(errno));
 }

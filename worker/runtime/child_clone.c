@@ -68,7 +68,7 @@ static PLAIN __attribute__((noreturn, used)) void become(void *arg)
 
 /* clone3, and the child calls become(b) on the stack that *args names; it never comes back here. */
 #if defined(__x86_64__)
-static PLAIN long clone_it(const struct clone_args *args, struct birth *b)
+static PLAIN long clone_it(const struct clone_args *args, size_t size, struct birth *b)
 {
     long r;
     __asm__ volatile("syscall\n\t"
@@ -80,16 +80,15 @@ static PLAIN long clone_it(const struct clone_args *args, struct birth *b)
                      "ud2\n"
                      "1:"
                      : "=a"(r)
-                     : "a"((long)SYS_clone3), "D"(args),
-                       "S"(sizeof *args), [b] "r"(b), [become] "r"(become)
+                     : "a"((long)SYS_clone3), "D"(args), "S"(size), [b] "r"(b), [become] "r"(become)
                      : "rcx", "r11", "memory", "cc");
     return r;
 }
 #elif defined(__aarch64__)
-static PLAIN long clone_it(const struct clone_args *args, struct birth *b)
+static PLAIN long clone_it(const struct clone_args *args, size_t size, struct birth *b)
 {
     register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = (long)sizeof *args;
+    register long x1 __asm__("x1") = (long)size;
     register long x8 __asm__("x8") = SYS_clone3;
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"
@@ -104,9 +103,9 @@ static PLAIN long clone_it(const struct clone_args *args, struct birth *b)
     return x0;
 }
 #else
-static long clone_it(const struct clone_args *args, struct birth *b)
+static long clone_it(const struct clone_args *args, size_t size, struct birth *b)
 {
-    (void)args, (void)b, (void)become;
+    (void)args, (void)size, (void)b, (void)become;
     return -ENOSYS;
 }
 #endif
@@ -117,6 +116,15 @@ static void bury(int pidfd)
     while (waitid(P_PIDFD, (id_t)pidfd, &i, WEXITED) < 0 && errno == EINTR)
         ;
     (void)close(pidfd);
+}
+
+bool child_clone_works(void)
+{
+    int saved = errno;
+    struct birth b = {0};
+    bool works = clone_it(NULL, 0, &b) == -EINVAL; /* there are no arguments of that size */
+    errno = saved;
+    return works;
 }
 
 int child_clone(const struct child_clone *c, pid_t *ret_pid, int *ret_pidfd)
@@ -131,7 +139,7 @@ int child_clone(const struct child_clone *c, pid_t *ret_pid, int *ret_pidfd)
                               .stack = (uintptr_t)stack,
                               .stack_size = sizeof stack,
                               .cgroup = (uint64_t)c->cgroup};
-    long r = clone_it(&args, &b);
+    long r = clone_it(&args, sizeof args, &b);
     errno = saved; /* the child has written there */
     if (r < 0)
         return r == -EAGAIN || r == -ENOMEM ? (int)r : -ENOSYS;

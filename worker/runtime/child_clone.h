@@ -25,6 +25,9 @@ struct child_clone {  /* borrowed */
     int cgroup; /* descriptor of its directory */
 };
 
+/* The system call is there and no filter is in front of it (RestrictNamespaces= of systemd is one).
+ */
+bool child_clone_works(void);
 /* 0; what exec or a step before it failed with; -ENOSYS: this system cannot do it. */
 int child_clone(const struct child_clone *c, pid_t *ret_pid, int *ret_pidfd);
 

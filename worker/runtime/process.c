@@ -413,6 +413,11 @@ int process_pidfd(const struct process *p)
     return p->child.pidfd;
 }
 
+bool process_begins_in_cgroups(void)
+{
+    return child_clone_works();
+}
+
 bool process_is_known(pid_t pid)
 {
     return child_is_known(pid);

@@ -79,5 +79,18 @@ ok 'an instance has a file and a name of its own' 'systemctl start rpopd@two && 
 cli lpush other 0.5 >/dev/null
 ok 'and runs jobs beside others' 'await "journalctl --sync; [ \"\$(lines \"Done 0.5\" rpopd@two)\" = 1 ]"'
 ok 'it stops cleanly' 'systemctl stop rpopd@two && [ "$(prop Result rpopd@two)" = success ] && [ "$(cli exists "rpopd:{other}:owner:two")" = 0 ]'
+
+sed -e '/^queues/d' /etc/rpopd/rpopd.conf >/etc/rpopd/three.conf
+cat >>/etc/rpopd/three.conf <<'C'
+queues: ( { name = "shell"; attempts = 1; handler: { type = "exec"; command = [ "/bin/sh" ]; kill_grace = 0.5; }; } );
+log: { level = "debug"; };
+C
+U=rpopd@three.service
+ok 'programs get a cgroup of their own' 'systemctl start $U && await "journalctl --sync; field RPOPD_EVENT=program-ready && ! field RPOPD_EVENT=program-ready RPOPD_CGROUP=none"'
+cli lpush shell '(env -i setsid sh -c "trap \"\" TERM; while :; do sleep 1000; done" outlives &); until pgrep -f outlive[s]; do :; done; touch /tmp/ran' >/dev/null
+ok 'what wipes its environment and leaves its session ends with its job' 'await "[ \"\$(cli hget \"rpopd:{shell}:stats\" done)\" = 1 ]" && ! pgrep -f outlive[s]'
+cli lpush shell 'touch /usr/probe && exit 0; exit 65' >/dev/null
+ok 'the sandbox is the programs too' 'await "[ \"\$(cli zcard \"rpopd:{shell}:dead\")\" = 1 ]" && [ ! -e /usr/probe ]'
+ok 'they leave no cgroup behind' 'systemctl stop $U && [ "$(prop Result)" = success ]'
 echo "1..$n"
 exit $bad
