@@ -34,7 +34,7 @@ static void grow(struct output *o, size_t n)
         room *= 2;
     if (room > limit)
         room = limit;
-    if (room <= o->room)
+    if (room <= o->room || o->start > 0) /* once it went round, it stays as large as it is */
         return;
     char *ring = realloc(o->ring, room);
     if (!ring)

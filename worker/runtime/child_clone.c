@@ -38,7 +38,9 @@ static PLAIN bool set_files(struct birth *b)
 {
     const struct child_clone *p = b->plan;
     for (size_t n = 0; n < p->nends; n++)
-        if (p->ends[n] >= 0 && step(b, syscall(SYS_dup3, p->ends[n], (int)n, 0)) < 0)
+        if (p->ends[n] < 0 && p->close_from >= 0 && n > STDERR_FILENO)
+            (void)syscall(SYS_close, (int)n);
+        else if (p->ends[n] >= 0 && step(b, syscall(SYS_dup3, p->ends[n], (int)n, 0)) < 0)
             return false;
     if (p->close_from >= 0) /* what this process opens is closed by exec in any case */
         (void)syscall(SYS_close_range, (unsigned)p->close_from, ~0u, 0);

@@ -127,12 +127,14 @@ static int first_beyond(const struct spawning *s)
 
 static int set_actions(posix_spawn_file_actions_t *f, const struct spawning *s)
 {
-    int r = 0;
+    int r = 0, beyond = first_beyond(s);
     for (int n = 0; n < PROCESS_PIPES && r == 0; n++)
         if (s->theirs[n] >= 0)
             r = posix_spawn_file_actions_adddup2(f, s->theirs[n], n);
+        else if (s->options->alone && n > STDERR_FILENO && n < beyond)
+            r = posix_spawn_file_actions_addclose(f, n); /* one that is not open will do */
     if (r == 0 && s->options->alone)
-        r = posix_spawn_file_actions_addclosefrom_np(f, first_beyond(s));
+        r = posix_spawn_file_actions_addclosefrom_np(f, beyond);
     if (r == 0 && s->options->directory)
         r = posix_spawn_file_actions_addchdir_np(f, s->options->directory);
     return r;
