@@ -11,6 +11,7 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
+#define QUIET_MS 2000 /* a refusal so long after another begins anew */
 #define ID_BYTES 64   /* about what an element of result.list has more than the result */
 #define KEY_BYTES 256 /* ... and a key of its own */
 
@@ -58,7 +59,7 @@ static void again_later(struct queue *q)
     struct deliver *d = &q->deliver;
     if (d->asking || ev_is_active(&d->again))
         return;
-    bool quiet = clock_now_ms() - d->refused_ms > 2 * BACKOFF_MAX_MS;
+    bool quiet = clock_now_ms() - d->refused_ms > QUIET_MS;
     d->pause_ms = quiet || !d->pause_ms ? BACKOFF_MIN_MS : d->pause_ms * 2;
     if (d->pause_ms > BACKOFF_MAX_MS)
         d->pause_ms = BACKOFF_MAX_MS;

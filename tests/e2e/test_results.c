@@ -164,6 +164,28 @@ static void three_queues_of_one_daemon_are_a_chain(void **state)
     rest(s);
 }
 
+#define EXEC(name, script, more)                                                                   \
+    "{ name = \"" name "\"; handler: { type = \"exec\"; command = [\"/bin/sh\", \"-c\", \"" script \
+    "\"]; }; " more " }"
+
+/* What a program prints is what it returns. */
+static void programs_are_a_chain(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, "queues = (" EXEC("queue", "tr a-z A-Z", NEXT LIST) ", " EXEC(
+                       "next", "cat; printf '\\\\000'",
+                       "on_success = \"third\";") ", " EXEC("third", "exit 65", BROKEN) "); ");
+    push(s, "queue", "job 1\n");
+    push(s, "queue", "");
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN broken") == 2);
+    assert_int_equal(results_equal(s, "broken", "JOB 1\n", 7), 1);
+    assert_int_equal(results_equal(s, "broken", "", 1), 1);
+    assert_non_null(strstr(ask_text(s, "LINDEX done:mail 0"), "\nJOB 1\n"));
+    assert_int_equal(ask_int(s, "LLEN done:mail"), 1); /* the other printed nothing */
+    assert_int_equal(ask_int(s, "DEL done:mail broken"), 2);
+    rest(s);
+}
+
 /* What failed ---------------------------------------------------------------------------------- */
 
 static void the_payload_of_what_is_dead_goes_to_its_list(void **state)
@@ -374,6 +396,7 @@ int main(void)
         SCENE(the_next_list_gets_the_result_or_else_the_payload),
         SCENE(a_retried_job_hands_on_its_payload_alone),
         SCENE(three_queues_of_one_daemon_are_a_chain),
+        SCENE(programs_are_a_chain),
         SCENE(the_payload_of_what_is_dead_goes_to_its_list),
         SCENE(so_does_that_of_a_cancelled_job_and_of_one_that_is_replayed),
         SCENE(so_does_that_of_one_that_brings_the_daemon_down),

@@ -50,13 +50,12 @@ static bool is_each_once(struct scene *s, const char *list, const char *front, u
 
 #define PREFIX "0.010" /* ten milliseconds */
 
-static void many_kills_in_a_chain_of_three_queues(void **state)
+/* Lives that end in the midst of their jobs, some before their first command; returns how many jobs
+ * were pushed. */
+static unsigned kill_many(struct scene *s)
 {
-    struct scene *s = *state;
-    const unsigned kills =
-        (unsigned)scene_number("E2E_KILLS", scene_long() ? 1000 : 100 / SLOWNESS);
+    const unsigned kills = (unsigned)scene_number("E2E_KILLS", scene_long() ? 1000 : 60 / SLOWNESS);
     unsigned pushed = 0;
-    configure(s, "concurrency = 20; " CHAIN);
     for (unsigned life = 0; life < kills; life++) {
         if (ask_int(s, "LLEN queue") < 200) {
             push_numbers(s, "queue", PREFIX, pushed, 500);
@@ -70,15 +69,59 @@ static void many_kills_in_a_chain_of_three_queues(void **state)
         daemon_kill(s->daemon);
     }
     scene_again(s);
+    print_message("# %u kills, %u jobs\n", kills, pushed);
+    return pushed;
+}
+
+static void end_of_chain(struct scene *s, unsigned pushed)
+{
     scene_await(s, 2 * LIMIT_MS, stat_of(s, "third", "done") >= pushed);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
-    struct tally runs = printed(s, "Done", PREFIX, pushed);
-    print_message("# %u kills, %u jobs, %u runs\n", kills, pushed, runs.total);
     scene_check(s, is_each_once(s, "first", "r:" PREFIX, pushed));
     scene_check(s, is_each_once(s, "last", "r:r:r:" PREFIX, pushed));
     assert_int_equal(stat_of(s, "queue", "done"), pushed);
     assert_int_equal(stat_of(s, "third", "done"), pushed);
     assert_int_equal(ask_int(s, "DEL first last"), 2);
+    assert_string_equal(left_over(s), "");
+}
+
+static void many_kills_in_a_chain_of_three_queues(void **state)
+{
+    struct scene *s = *state;
+    configure(s, "concurrency = 20; " CHAIN);
+    end_of_chain(s, kill_many(s));
+}
+
+/* A Redis that writes before it answers keeps job and result, or neither. */
+static void redis_killed_under_a_chain(void **state)
+{
+    struct scene *s = *state;
+    const unsigned jobs = 1000;
+    push_numbers(s, "queue", PREFIX, 0, jobs);
+    scene_start(s, "concurrency = 20; " CHAIN);
+    for (unsigned i = 1; i <= 5; i++) {
+        scene_await(s, LIMIT_MS, stat_of(s, "third", "done") >= i * jobs / 10);
+        redis_server_kill(s->redis);
+        assert_int_equal(redis_server_restart(s->redis, true), 0);
+    }
+    end_of_chain(s, jobs);
+}
+
+/* Popped before they run: what a kill takes is lost, nothing is delivered twice. */
+static void many_kills_of_jobs_that_are_delivered_at_most_once(void **state)
+{
+    struct scene *s = *state;
+    configure(s, "concurrency = 20; " ONE("null", "delivery = \"at-most-once\"; result: { list = "
+                                                  "\"first\"; }; on_success = \"next\";"));
+    unsigned pushed = kill_many(s);
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS); /* what runs is done and delivered before */
+    long long done = stat_of(s, "queue", "done"), next = ask_int(s, "LLEN next");
+    print_message("# %lld of %u jobs are done\n", done, pushed);
+    assert_in_range(done, 1, pushed);
+    scene_check(s, is_each_once(s, "first", "r:" PREFIX, (unsigned)done));
+    assert_int_equal(next, done);
+    assert_int_equal(ask_int(s, "DEL first next"), 2);
     assert_string_equal(left_over(s), "");
 }
 
@@ -219,6 +262,8 @@ int main(void)
     results_use_daemon();
     const struct CMUnitTest tests[] = {
         SCENE(many_kills_in_a_chain_of_three_queues),
+        DURABLE(redis_killed_under_a_chain),
+        SCENE(many_kills_of_jobs_that_are_delivered_at_most_once),
         SCENE(killed_before_or_behind_each_command),
         SCENE(cut_before_or_behind_each_command),
         SCENE(who_was_frozen_and_lost_its_jobs_delivers_nothing),

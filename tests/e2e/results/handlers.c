@@ -68,7 +68,9 @@ static const struct handler with_result = {.type = "null", .run = result_run};
 
 const struct handler *handler_find(const char *type)
 {
-    return strcmp(type, "null") == 0    ? &with_result
-           : strcmp(type, "sleep") == 0 ? &handler_sleep
-                                        : NULL;
+    static const struct handler *const all[] = {&with_result, &handler_sleep, &handler_exec};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(all[i]->type, type) == 0)
+            return all[i];
+    return NULL;
 }
