@@ -1,6 +1,7 @@
 /* The handler http: what is sent, what an answer means, what is kept of it. */
 #include "tests/e2e/web.h"
 
+#include <hiredis/hiredis.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -372,6 +373,38 @@ static void a_long_answer_is_cut(void **state)
     end_at_rest(s);
 }
 
+/* `<job id>\n<result>`, and nothing else in the list. */
+static void assert_result(struct scene *s, const char *bytes, size_t len)
+{
+    redisReply *r = redis_server_run(s->redis, "LRANGE out 0 -1");
+    assert_non_null(r);
+    assert_int_equal(r->elements, 1);
+    const char *text = r->element[0]->str, *line = strchr(text, '\n');
+    assert_non_null(line);
+    assert_int_equal(r->element[0]->len - (size_t)(line + 1 - text), len);
+    assert_memory_equal(line + 1, bytes, len);
+    freeReplyObject(r);
+    assert_int_equal(ask_int(s, "DEL out"), 1);
+}
+
+static void an_answer_is_the_result(void **state)
+{
+    struct scene *s = *state;
+    char big[10000];
+    memset(big, 'r', sizeof big);
+    web_start(s, web, "/echo", "", "result: { list = \"out\"; };");
+    push_bytes(s, "a\0\r\n\xff", 5);
+    await_stat(s, "done", 1);
+    assert_result(s, "a\0\r\n\xff", 5);
+    push_bytes(s, "", 0);
+    await_stat(s, "done", 2);
+    assert_result(s, "", 0);
+    push_bytes(s, big, sizeof big);
+    await_stat(s, "done", 3);
+    assert_result(s, big, sizeof big);
+    end_at_rest(s);
+}
+
 static void a_cut_answer_is_no_result(void **state)
 {
     struct scene *s = *state;
@@ -450,6 +483,7 @@ int main(void)
         WEB(the_next_try_says_so_under_the_same_id),
         WEB(connections_are_used_again),
         WEB(a_long_answer_is_cut),
+        WEB(an_answer_is_the_result),
         WEB(a_cut_answer_is_no_result),
         SCENE(mistakes_are_found_at_the_start),
     };

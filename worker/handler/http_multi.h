@@ -30,7 +30,7 @@ struct http_answer { /* texts are malloc'd; NULL: none */
     bool cut;   /* its body is longer than response_limit: the rest was not read */
     char *body; /* not NUL-terminated */
     size_t len;
-    char *location, *retry_after, *date; /* of the header */
+    char *location, *retry_after, *date; /* of the header, where the status is no 2xx */
 };
 
 /* The thread's own; a reference for each queue. NULL: no memory. */

@@ -90,19 +90,22 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
             return -ENOMEM;                                                   \
     } while (0)
 
-static int set_callbacks(struct transfer *t)
+/* What each request has of its own. */
+static int set_transfer(struct transfer *t)
 {
     SET(t, PRIVATE, t);
     SET(t, ERRORBUFFER, t->said);
-    SET(t, WRITEFUNCTION, on_body);
     SET(t, WRITEDATA, t);
-    SET(t, OPENSOCKETFUNCTION, on_open);
     SET(t, OPENSOCKETDATA, t);
     return 0;
 }
 
 static int set_connection(struct transfer *t, const struct conf_http *c)
 {
+    SET(t, WRITEFUNCTION, on_body);
+    SET(t, OPENSOCKETFUNCTION, on_open);
+    SET(t, USERAGENT, "rpopd/" RPOPD_VERSION);
+    SET(t, PATH_AS_IS, 1L);
     SET(t, NOSIGNAL, 1L);
     SET(t, QUICK_EXIT, 1L); /* a name server that is silent is not waited for */
     SET(t, CONNECTTIMEOUT_MS, (long)c->connect_timeout_ms);
@@ -129,31 +132,28 @@ static int set_header(struct transfer *t, const char *const *lines)
     if (n)
         t->line[n - 1].next = NULL;
     SET(t, HTTPHEADER, n ? t->line : NULL);
-    SET(t, USERAGENT, "rpopd/" RPOPD_VERSION);
     return 0;
 }
 
 static int set_request(struct transfer *t, const struct http_request *q)
 {
+    bool head = strcmp(q->method, "HEAD") == 0,
+         plain = !strcmp(q->method, q->body ? "POST" : "GET");
     SET(t, URL, q->url);
-    SET(t, PATH_AS_IS, 1L);
+    SET(t, HTTPGET, 1L);
+    SET(t, NOBODY, (long)head);
+    SET(t, CUSTOMREQUEST, head || plain ? NULL : q->method);
     if (q->body) {
         SET(t, POSTFIELDSIZE_LARGE, (curl_off_t)q->len);
         SET(t, POSTFIELDS, q->body);
-    } else if (strcmp(q->method, "HEAD") == 0) {
-        SET(t, NOBODY, 1L);
-        return 0;
-    } else {
-        SET(t, HTTPGET, 1L);
     }
-    SET(t, CUSTOMREQUEST, q->method);
     return 0;
 }
 
 /* Ends -------------------------------------------------------------------------------------------
  */
 
-struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL *easy)
+struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL *easy, bool fresh)
 {
     size_t n = 0;
     while (q->lines[n])
@@ -164,7 +164,7 @@ struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL
     t->request = q;
     t->easy = easy;
     t->done = loop_create_future(l);
-    if (!t->done || set_callbacks(t) < 0 || set_connection(t, q->conf) < 0 ||
+    if (!t->done || (fresh && set_connection(t, q->conf) < 0) || set_transfer(t) < 0 ||
         set_header(t, q->lines) < 0 || set_request(t, q) < 0)
         return transfer_free(t);
     return t;
@@ -175,6 +175,7 @@ struct transfer *transfer_free(struct transfer *t)
     if (!t)
         return NULL;
     assert(!t->at);
+    (void)curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, NULL);
     future_unref(t->done);
     http_answer_free(&t->answer);
     free(t);
@@ -192,17 +193,25 @@ static int take_field(struct transfer *t, const char *name, char **ret)
     return *ret ? 0 : -ENOMEM;
 }
 
-static int take_answer(struct transfer *t, struct http_answer *ret, struct err *e)
+static int take_fields(struct transfer *t)
 {
     struct http_answer *a = &t->answer;
+    if (is_good(t))
+        return 0; /* nobody asks */
+    if (take_field(t, "Location", &a->location) < 0 || take_field(t, "Date", &a->date) < 0)
+        return -ENOMEM;
+    return take_field(t, "Retry-After", &a->retry_after);
+}
+
+static int take_answer(struct transfer *t, struct http_answer *ret, struct err *e)
+{
     long status = 0;
     (void)curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
-    a->status = (int)status;
-    if (take_field(t, "Location", &a->location) < 0 ||
-        take_field(t, "Retry-After", &a->retry_after) < 0 || take_field(t, "Date", &a->date) < 0)
+    t->answer.status = (int)status;
+    if (take_fields(t) < 0)
         return err_set(e, -ENOMEM, "no memory for the answer");
-    *ret = *a;
-    *a = (struct http_answer){0};
+    *ret = t->answer;
+    t->answer = (struct http_answer){0};
     return 0;
 }
 

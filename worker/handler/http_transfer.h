@@ -23,8 +23,9 @@ struct transfer {
     struct curl_slist line[]; /* the header, in the request's texts */
 };
 
-/* Gives; NULL on no memory. `easy` is borrowed: fresh, or as curl_easy_reset leaves it. */
-struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL *easy);
+/* Gives; NULL on no memory. `easy` is borrowed: fresh, or with the options of another request by
+ * the same configuration. */
+struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL *easy, bool fresh);
 struct transfer *transfer_free(struct transfer *t); /* takes; NULL is fine; returns NULL */
 
 /* What it came to, once `code` is set: 0 and *ret (the caller's), or as http_multi_request. */

@@ -27,7 +27,7 @@ static const char *const words[] = {"", "{payload}", "{queue}", "{id}"};
 
 static enum word word_at(const char *p)
 {
-    for (enum word w = WORD_PAYLOAD; w <= WORD_ID; w++)
+    for (enum word w = WORD_PAYLOAD; *p == '{' && w <= WORD_ID; w++)
         if (!strncmp(p, words[w], strlen(words[w])))
             return w;
     return WORD_NONE;
