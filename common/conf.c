@@ -200,6 +200,11 @@ static void check_unique(struct load *l, const struct place *p, size_t index,
     }
 }
 
+const char *conf_put_away(const struct conf_queue *q)
+{
+    return strcmp(q->recoveries_to, "dead") ? q->recoveries_to : "";
+}
+
 /* A job that goes to the list it came from never comes to an end. */
 static void check_targets(struct load *l, const struct place *p, const struct conf_queue *q)
 {
@@ -207,7 +212,8 @@ static void check_targets(struct load *l, const struct place *p, const struct co
         const char *name, *list;
     } targets[] = {{"result.list", q->result_list},
                    {"on_success", q->on_success},
-                   {"on_failure", q->on_failure}};
+                   {"on_failure", q->on_failure},
+                   {"recoveries_to", q->recoveries_to ? conf_put_away(q) : NULL}};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         size_t row = (size_t)(conf_row_find(p->rows, targets[i].name) - p->rows->row);
         if (q->name && targets[i].list && !strcmp(q->name, targets[i].list))

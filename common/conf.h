@@ -108,6 +108,9 @@ struct conf {
                              once; NULL-terminated */
 };
 
+/* The list that recoveries_to names; "": it says dead. */
+const char *conf_put_away(const struct conf_queue *q);
+
 /* Reads and checks `path`. Gives the configuration in *ret_conf and returns 0; else -EINVAL
  * (mistakes), -ENOENT, -EACCES, -EIO, -ENOMEM ..., and every mistake was written to `errors` as a
  * line. The text is read and checked by us before libconfig sees it: 1.5 ends the process on an

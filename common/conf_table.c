@@ -205,8 +205,10 @@ static const struct conf_row queue[] = {
      "Bytes of the largest payload; a larger one goes to the dead letters."},
     {"max_recoveries", CONF_COUNT, QUEUE(max_recoveries), 1, 1000000, "3", CONF_LIVE, NULL, NULL,
      "Times that a job may bring the daemon down before it is put away."},
-    {"recoveries_to", CONF_TEXT, QUEUE(recoveries_to), 1, 4000, "\"dead\"", CONF_LATER | CONF_LIVE,
-     NULL, conf_check_list, "Where such a job goes: dead, or the name of a list."},
+    {"recoveries_to", CONF_TEXT, QUEUE(recoveries_to), 1, 4000, "\"dead\"", CONF_LIVE, NULL,
+     conf_check_list,
+     "Where such a job goes: dead, or the name of a list that gets its payload, and is not this "
+     "one."},
     {"dead_max", CONF_COUNT, QUEUE(dead_max), 1, 10000000, "10000", CONF_LIVE, NULL, NULL,
      "Dead letters that are kept; the oldest go first."},
     {"dead_age", CONF_SECONDS, QUEUE(dead_age_ms), 1, 100 * YEAR, "15552000.0", CONF_LIVE, NULL,

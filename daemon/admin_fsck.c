@@ -313,7 +313,7 @@ static void on_types(struct redis_link *link, const struct redis_reply *r, void 
 static void RUNS_ON(on_master) ask_types(struct fsck *f)
 {
     struct queue *q = queue_now(f);
-    struct redis_command *c = queue_script(q, "fsck_types", 13);
+    struct redis_command *c = queue_script(q, "fsck_types", 14);
     const char *const keys[] = {q->key.queue,
                                 q->key.retry,
                                 q->key.delayed,
@@ -326,7 +326,8 @@ static void RUNS_ON(on_master) ask_types(struct fsck *f)
                                 q->key.paused,
                                 queue_target(q, q->conf->result_list),
                                 queue_target(q, q->conf->on_success),
-                                queue_target(q, q->conf->on_failure)};
+                                queue_target(q, q->conf->on_failure),
+                                queue_target(q, conf_put_away(q->conf))};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         redis_arg_text(c, keys[i]);
     ask_page(f, c, on_types);

@@ -120,6 +120,7 @@ void probe_rights(struct queue *q)
     try_target(q, "result.list", q->conf->result_list);
     try_target(q, "on_success", q->conf->on_success);
     try_target(q, "on_failure", q->conf->on_failure);
+    try_target(q, "recoveries_to", conf_put_away(q->conf));
     struct redis_command *c = queue_script(q, "probe", 11);
     const char *const keys[] = {q->key.queue,  q->key.owner,  q->key.owners,  q->key.fenced,
                                 q->key.paused, q->key.popped, q->key.batches, q->key.stats,

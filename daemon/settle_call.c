@@ -98,10 +98,22 @@ int settle_send_part(struct batch *b)
     return 0;
 }
 
+static RUNS_ON(on_master) struct redis_command *begin_put_away(struct job *j)
+{
+    struct redis_command *c = begin(j->batch, "put_away", 5);
+    redis_arg_text(c, j->conf->recoveries_to);
+    redis_arg_text(c, j->batch->field);
+    redis_arg_int(c, j->index);
+    redis_arg_int(c, j->head);
+    return c;
+}
+
 static RUNS_ON(on_master) struct redis_command *begin_record(struct job *j, const char *head)
 {
     struct batch *b = j->batch;
     struct queue *q = b->queue;
+    if (j->condemned && *conf_put_away(q->conf))
+        return begin_put_away(j);
     bool again = j->outcome == JOB_RETRY;
     const char *as = is_cancelled(j) ? "cancelled" : "dead";
     if (b->once)

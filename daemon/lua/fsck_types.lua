@@ -1,4 +1,4 @@
--- keys: queue retry delayed dead popped batches fenced owners stats paused results onward broken
+-- keys: queue retry delayed dead popped batches fenced owners stats paused results onward broken away
 -- args:
 -- The keys of a queue, and the lists that it pushes to, that have another type than they are given.
 local out = {}
@@ -18,7 +18,7 @@ is(batches, function() call('HEXISTS', batches, '') end)
 is(fenced, function() call('HEXISTS', fenced, '') end)
 is(stats, function() call('HEXISTS', stats, '') end)
 is(paused, function() call('GET', paused) end)
-for _, list in ipairs({results, onward, broken}) do
+for _, list in ipairs({results, onward, broken, away}) do
   is(list, function() call('LLEN', list) end)
 end
 return out

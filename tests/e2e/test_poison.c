@@ -43,6 +43,31 @@ static void crashes(struct scene *s, const char *how, int number)
     assert_string_equal(left_over(s), "");
 }
 
+/* Byte for byte, and no dead letter beside it. */
+static void it_goes_to_the_list_that_recoveries_to_names(void **state)
+{
+    static const char payload[] = "segv\n\0 \xff";
+    struct scene *s = *state;
+    if (SLOWNESS > 1)
+        skip();
+    push_numbers(s, "queue", "600.", 0, NEIGHBOURS);
+    assert_int_equal(ask_int(s, "LPUSH queue %b", payload, sizeof payload - 1), NEIGHBOURS + 1);
+    scene_launch(s, ONE("null", "max_recoveries = 2; recoveries_to = \"poison\";"));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 128 + SIGSEGV);
+        daemon_start(s->daemon);
+    }
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN poison") == 1);
+    assert_int_equal(ask_int(s, "LREM poison 0 %b", payload, sizeof payload - 1), 1);
+    assert_int_equal(kept(s), 0);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", NEIGHBOURS).total == 3 * NEIGHBOURS);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(held(s, "queue", "600.", NEIGHBOURS).total, NEIGHBOURS);
+    assert_int_equal(ask_int(s, "DEL queue"), 1);
+    assert_string_equal(left_over(s), "");
+}
+
 static void a_job_that_faults_is_dead_after_three_crashes(void **state)
 {
     crashes(*state, "segv", SIGSEGV);
@@ -271,6 +296,7 @@ int main(void)
     scene_program("tests/e2e/rpopd-crash");
     const struct CMUnitTest tests[] = {
         SCENE(a_job_that_faults_is_dead_after_three_crashes),
+        SCENE(it_goes_to_the_list_that_recoveries_to_names),
         SCENE(so_is_one_that_aborts),
         SCENE(so_is_one_that_raises),
         SCENE(so_is_one_that_overflows_its_stack),

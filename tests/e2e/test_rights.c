@@ -154,15 +154,16 @@ static void other_keys_are_not_asked_for(void **state)
 static void so_are_the_lists_that_are_pushed_to(void **state)
 {
     static const char *const settings[] = {"result: { list = \"mine\"; }; ",
-                                           "on_success = \"mine\"; ", "on_failure = \"mine\"; "};
-    static const char *const names[] = {"result.list", "on_success", "on_failure"};
+                                           "on_success = \"mine\"; ", "on_failure = \"mine\"; ",
+                                           "recoveries_to = \"mine\"; "};
+    static const char *const names[] = {"result.list", "on_success", "on_failure", "recoveries_to"};
     struct scene *s = *state;
     struct rights r = {.n = 0};
     char more[256], conf[256], words[64];
     read_rights(&r);
     grant(s, &r, 0);
     as_that_user(s, more, sizeof more);
-    for (unsigned i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 4; i++) {
         (void)snprintf(conf, sizeof conf, "queues = (" QUEUE("queue", "sleep", "%s") ");",
                        settings[i]);
         scene_launch(s, conf);

@@ -174,7 +174,7 @@ static void records_are_looked_at_page_by_page(void **state)
         "[-1 newer e.1-1-1 2 any\nx unreadable rubbish unreadable e.1-1-2 1 1 0 5 6 {}]");
 }
 
-#define TYPES "q retry delayed dead popped batches fenced owners stats paused done next broken"
+#define TYPES "q retry delayed dead popped batches fenced owners stats paused done next broken away"
 
 static void every_key_of_a_wrong_type_is_named(void **state)
 {
@@ -182,7 +182,7 @@ static void every_key_of_a_wrong_type_is_named(void **state)
     RUN(s, "fsck_types", TYPES, "", "[]");
     DO(s, "EVAL|for k in string.gmatch('" TYPES "', '%%a+') do redis.call('SADD', k, 1) end|0");
     RUN(s, "fsck_types", TYPES, "",
-        "[q popped retry delayed dead owners batches fenced stats paused done next broken]");
+        "[q popped retry delayed dead owners batches fenced stats paused done next broken away]");
 }
 
 int main(void)

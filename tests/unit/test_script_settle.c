@@ -389,6 +389,23 @@ static void a_full_redis_is_still_settled(void **state)
     LEFT(s, "dead=(" RECORD ") q=[a3] stats={dead:1, done:1, given_back:1}");
 }
 
+#define AWAY "b acked batches stats away"
+
+static void what_is_put_away_goes_to_its_list_once(void **state)
+{
+    struct scripts *s = *state;
+    have_a_batch(s);
+    DO(s, "LPUSH away x");
+    RUN(s, "put_away", AWAY, F "|0|0", "1");
+    RUN(s, "put_away", AWAY, F "|2|1", "1"); /* behind the head of a record */
+    RUN(s, "put_away", AWAY, F "|2|1", "0"); /* the answer was lost */
+    RUN(s, "put_away", AWAY, F "|1|0", "0"); /* settled otherwise */
+    LEFT(s, "acked=<0,1,2> away=[2 a0 x] " BATCH " stats={dead:2}");
+    DO(s, "DEL b");
+    RUN(s, "put_away", AWAY, F "|3|0", "-1");
+    LEFT(s, "away=[2 a0 x] stats={dead:2}");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +443,7 @@ int main(void)
         TEST(sizes_of_a_list_that_is_gone_cleans_up),
         TEST(count_adds_to_a_counter),
         TEST(a_full_redis_is_still_settled),
+        TEST(what_is_put_away_goes_to_its_list_once),
     };
     return cmocka_run_group_tests_name("script_settle", tests, scripts_begin, scripts_end);
 }
