@@ -249,6 +249,40 @@ static void nor_is_it_an_event_of_json(void **state)
     babble(*state, "json");
 }
 
+static unsigned zombies_of(struct scene *s)
+{
+    char path[64], text[512], state;
+    unsigned n = 0;
+    int pid, at;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", daemon_pid(s->daemon),
+                   daemon_pid(s->daemon));
+    FILE *f = fopen(path, "re");
+    while (f && fscanf(f, "%d", &pid) == 1) {
+        (void)snprintf(path, sizeof path, "/proc/%d/stat", pid);
+        FILE *stat = fopen(path, "re");
+        at = 0;
+        if (stat && fgets(text, sizeof text, stat) && sscanf(text, "%*d (%*[^)])%n", &at) == 0 &&
+            at && sscanf(text + at, " %c", &state) == 1)
+            n += state == 'Z';
+        if (stat)
+            (void)fclose(stat);
+    }
+    if (f)
+        (void)fclose(f);
+    return n;
+}
+
+static void what_a_process_lets_go_of_leaves_no_zombie(void **state)
+{
+    struct scene *s = *state;
+    start(s, "pool", "parrot", "x", "", "workers = 2;");
+    for (long long i = 1; i <= 100; i++)
+        push(s, "queue", "orphan");
+    await_stat(s, "done", 100);
+    scene_await(s, LIMIT_MS, zombies_of(s) == 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 int main(int argc, char *argv[])
 {
     witness_main(argc, argv);
@@ -262,6 +296,7 @@ int main(int argc, char *argv[])
         SCENE(a_hundred_thousand_short_lines),
         SCENE(what_is_no_answer_fails_its_own_job_alone),
         SCENE(nor_is_it_an_event_of_json),
+        SCENE(what_a_process_lets_go_of_leaves_no_zombie),
     };
     return scene_run(tests);
 }

@@ -16,9 +16,9 @@
  *     shout    writes its payload to 1, 2 or 3, as its last word says, and exits with WITNESS_CODE
  * With pool:
  *     pool     keeps payload, request and environment of each job, and answers done
- *     parrot   `ok`: answers done. Else writes the payload in the place of an answer, @id in it
- *              being the job's; a payload that begins with a ! makes it end behind that
- * Does not return where the program was called so. */
+ *     parrot   `ok`: answers done; `orphan`: so, and leaves one that ends at once. Else writes the
+ * payload in the place of an answer, @id in it being the job's; a payload that begins with a !
+ * makes it end behind that Does not return where the program was called so. */
 void witness_main(int argc, char *const argv[]);
 
 /* The words of `command`, quoted: this program in a role, its folder (<scene's>/kept, is made), and

@@ -158,7 +158,7 @@ static void beyond_a_number_of_lines_they_are_counted_alone(void **state)
 /* Environment -----------------------------------------------------------------------------------
  */
 
-static void a_name_comes_once_and_what_is_the_daemons_never(void **state)
+static void a_name_comes_once_and_what_is_the_daemons_where_it_is_asked_for(void **state)
 {
     (void)state;
     char *own[] = {(char *)"A=1",
@@ -170,17 +170,23 @@ static void a_name_comes_once_and_what_is_the_daemons_never(void **state)
                    (char *)"CREDENTIALS_DIRECTORY=/x",
                    (char *)"CREDENTIALS_DIRECTORY_2=kept",
                    (char *)"RPOPD_JOB_ID=old",
+                   (char *)"RPOPD_CHILD=old",
                    (char *)"RPOPD_INSTANCE=kept",
                    (char *)"B=1",
                    (char *)"no variable",
                    NULL},
-         *more[] = {(char *)"B=2", (char *)"C==", (char *)"B=3", (char *)"RPOPD_QUEUE=mine", NULL};
+         *more[] = {(char *)"B=2",
+                    (char *)"C==",
+                    (char *)"B=3",
+                    (char *)"RPOPD_QUEUE=mine",
+                    (char *)"LISTEN_FDS=given",
+                    NULL};
     size_t n;
     const char **e = environment_new(own, more, 3, &n);
     assert_non_null(e);
     static const char *const want[] = {
-        "A=1", "LISTENER=kept", "CREDENTIALS_DIRECTORY_2=kept", "RPOPD_INSTANCE=kept", "B=3",
-        "C=="};
+        "A=1", "LISTENER=kept",   "CREDENTIALS_DIRECTORY_2=kept", "RPOPD_INSTANCE=kept", "B=3",
+        "C==", "LISTEN_FDS=given"};
     assert_int_equal(n, sizeof want / sizeof *want);
     for (size_t i = 0; i < n; i++)
         assert_string_equal(e[i], want[i]);
@@ -334,7 +340,7 @@ int main(void)
         cmocka_unit_test(a_line_of_any_length_is_bounded),
         cmocka_unit_test(the_last_bytes_are_kept_however_they_come),
         cmocka_unit_test(beyond_a_number_of_lines_they_are_counted_alone),
-        cmocka_unit_test(a_name_comes_once_and_what_is_the_daemons_never),
+        cmocka_unit_test(a_name_comes_once_and_what_is_the_daemons_where_it_is_asked_for),
         cmocka_unit_test(limits_are_read_as_they_are_written),
         cmocka_unit_test(variables_and_masks_are_checked),
         cmocka_unit_test(a_command_is_looked_for_in_its_path),

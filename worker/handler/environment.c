@@ -11,15 +11,26 @@ static bool is_named(const char *variable, const char *pattern)
     return !strncmp(variable, pattern, n) && (pattern[n] || variable[n] == '=');
 }
 
-static bool is_dropped(const char *variable)
+static bool is_one_of(const char *variable, const char *const *patterns)
 {
-    static const char *const patterns[] = {
-        "NOTIFY_SOCKET", "WATCHDOG_*",    "LISTEN_*",       "CREDENTIALS_DIRECTORY", "RPOPD_QUEUE",
-        "RPOPD_JOB_ID",  "RPOPD_ATTEMPT", "RPOPD_ATTEMPTS", "RPOPD_DEADLINE"};
-    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
-        if (is_named(variable, patterns[i]))
-            return true;
-    return false;
+    while (*patterns && !is_named(variable, *patterns))
+        patterns++;
+    return *patterns;
+}
+
+/* Of the daemon's own, and of those that the settings ask for. */
+static bool is_dropped(const char *variable, bool own)
+{
+    static const char *const of_daemon[] = {"NOTIFY_SOCKET", "WATCHDOG_*", "LISTEN_*",
+                                            "CREDENTIALS_DIRECTORY", NULL};
+    static const char *const of_job[] = {"RPOPD_QUEUE",
+                                         "RPOPD_JOB_ID",
+                                         "RPOPD_ATTEMPT",
+                                         "RPOPD_ATTEMPTS",
+                                         "RPOPD_DEADLINE",
+                                         "RPOPD_CHILD",
+                                         NULL};
+    return is_one_of(variable, of_job) || (own && is_one_of(variable, of_daemon));
 }
 
 static bool same_name(const char *a, const char *b)
@@ -51,7 +62,7 @@ const char **environment_new(char *const *own, char *const *more, size_t spare, 
     const char **to = calloc(nown + nmore + spare + 1, sizeof *to);
     for (size_t i = 0; to && i < nown + nmore; i++) {
         const char *variable = i < nown ? own[i] : more[i - nown];
-        if (!is_dropped(variable) && strchr(variable, '='))
+        if (!is_dropped(variable, i < nown) && strchr(variable, '='))
             put(to, &n, variable);
     }
     *ret_n = n;

@@ -7,9 +7,9 @@
 
 #include <stddef.h>
 
-/* Gives. Without NOTIFY_SOCKET, WATCHDOG_*, LISTEN_*, CREDENTIALS_DIRECTORY and the names of a
- * job's own variables; a name comes once, that of `more` counts. Behind *ret_n there is room for
- * `spare` more and a NULL. */
+/* Gives. `own` without NOTIFY_SOCKET, WATCHDOG_*, LISTEN_*, CREDENTIALS_DIRECTORY, both without the
+ * names of a job's own variables; a name comes once, that of `more` counts. Behind *ret_n there is
+ * room for `spare` more and a NULL. */
 const char **environment_new(char *const *own, char *const *more, size_t spare, size_t *ret_n);
 
 /* Borrowed: what follows `NAME=`; NULL where it is not set. */

@@ -18,10 +18,12 @@
 #include "worker/handler/exec_output.h"
 #include "worker/handler/pool_member.h"
 #include "worker/handler/pool_shared.h"
+#include "worker/handler/tree.h"
 #include "worker/runtime/task.h"
 
 #define LEAVE_MS 1000 /* for a child that closed a pipe to tell how it ended */
-#define LOOK_MS 250   /* while no child may be started: somebody else's may become idle */
+#define REAP_MS 1000
+#define LOOK_MS 250 /* while no child may be started: somebody else's may become idle */
 
 struct pool { /* a worker's */
     const struct conf_queue *queue;
@@ -165,6 +167,27 @@ static const char *worn_out(const struct turn *t, const struct pool_talk_end *en
     return h->max_rss && pool_member_rss(t->member) > h->max_rss ? "max_rss" : NULL;
 }
 
+static _Thread_local int64_t reap_ms; /* when this worker will look */
+
+static void reap(void *arg);
+
+/* What a process has let go of is nobody's to wait for while it is kept: behind its jobs, and as
+ * long as any of it lives, this looks once a second. */
+static void reap_soon(void)
+{
+    int64_t now = clock_now_ms();
+    if (now >= reap_ms && loop_call_later(loop_running(), REAP_MS, reap, NULL))
+        reap_ms = now + REAP_MS;
+}
+
+static void reap(void *arg)
+{
+    (void)arg;
+    reap_ms = 0;
+    if (tree_reap())
+        reap_soon();
+}
+
 /* Awaits where it is not to be kept. */
 static void put_back(struct turn *t, const struct pool_talk_end *end)
 {
@@ -180,6 +203,7 @@ static void put_back(struct turn *t, const struct pool_talk_end *end)
     }
     pool_member_leave(t->member);
     pool_shared_keep(t->pool->shared, t->member);
+    reap_soon();
 }
 
 /* How it ended tells more than which of its pipes was closed first. */

@@ -220,6 +220,25 @@ static bool read_members(const struct tree *t, struct pids *to)
     return unsure;
 }
 
+static void reap_now(void *arg)
+{
+    bool *left = arg;
+    struct pids orphans = {0};
+    struct status s;
+    read_orphans(&orphans);
+    for (size_t i = 0; i < orphans.n; i++)
+        if (read_status(orphans.at[i], &s) && !reap(orphans.at[i], &s))
+            *left = true;
+    free(orphans.at);
+}
+
+bool tree_reap(void)
+{
+    bool left = false;
+    callout(reap_now, &left);
+    return left;
+}
+
 struct look {
     const struct tree *tree;
     int signal; /* 0: only a look */

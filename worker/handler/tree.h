@@ -26,6 +26,8 @@ void tree_adopt(void); /* from now on orphans become children of this process; t
 
 /* Something of it lives, the leader aside. Orphans of anybody that have ended are reaped. */
 bool tree_is_left(const struct tree *t);
+/* Reaps orphans of anybody that have ended. True: others live. */
+bool tree_reap(void);
 /* Sends the signal to all of it that lives, the leader too; reaps as above. Returns how many got
  * it. */
 unsigned tree_signal(const struct tree *t, int signal);
