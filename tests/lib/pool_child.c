@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LIFE_S 600 /* one that hangs does not outlive a test that failed for long */
+
 struct request {
     char id[128];
     size_t len;
@@ -195,6 +197,7 @@ static void obey(const struct request *r)
 static void start(void)
 {
     const char *how = getenv("POOL_CHILD_START");
+    (void)alarm(LIFE_S);
     tell("start", 5);
     if (how && !strncmp(how, "sleep ", 6))
         wait_ms(strtol(how + 6, NULL, 10));
