@@ -62,6 +62,8 @@ struct batch {
     bool refused;          /* Redis refused its last settle */
     bool gone;             /* its list is no longer there, or no longer mine */
     bool give, giving;     /* is to be given back; the script is on the way */
+    bool adopted;          /* another instance left it */
+    bool pass;             /* is given back to whoever has slots: to the retries */
     bool tried;            /* `whole` was sent before and its answer was lost */
     bool trial;            /* its jobs run one at a time, with nothing beside them */
     bool naming;           /* the next of them is being named in the entry */

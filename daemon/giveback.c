@@ -1,9 +1,12 @@
 /* Claimed jobs that have not begun return to the end of the list that is popped next: the newest
  * batch first and each from its left, so that the oldest job is popped next; records return to the
  * retries, due now, as they were: no try was made. They leave memory
- * before the script is sent and never run here. */
+ * before the script is sent and never run here. What another instance left and could not be begun
+ * here within a lease goes to the retries too, from where any instance with slots takes it. */
 #include "daemon/queue.h"
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "daemon/master.h"
 
 static void give_next(struct queue *q);
@@ -65,7 +68,7 @@ static void shorten(struct batch *b, uint32_t down)
 static void RUNS_ON(on_master) given(struct batch *b)
 {
     struct queue *q = b->queue;
-    b->give = b->giving = false;
+    b->give = b->giving = b->pass = false;
     q->giveback.batch = NULL;
     if (!b->length)
         b->gone = true;
@@ -107,7 +110,9 @@ static void RUNS_ON(on_master) send_one(struct batch *b)
     redis_arg_text(c, q->key.stats);
     redis_arg_text(c, b->field);
     redis_arg_int(c, b->length);
-    redis_arg_text(c, b->records ? "retry" : "queue");
+    redis_arg_text(c, b->records ? "retry" : b->pass ? "record" : "queue");
+    redis_arg_text(c, b->birth);
+    redis_arg_int(c, b->recoveries);
     q->giveback.out = redis_send(q->master->work, c, 0, on_given, b) == 0;
     if (q->giveback.out)
         b->out++;
@@ -172,6 +177,24 @@ void giveback_all(struct queue *q)
         begin(b);
     give_next(q);
     once_give_back(q);
+}
+
+static bool waits_too_long(const struct batch *b)
+{
+    return b->adopted && !b->give && !b->gone && batch_unread(b) &&
+           clock_now_ms() - b->born_ms >= b->queue->master->conf->lease_ms;
+}
+
+void giveback_look(struct queue *q)
+{
+    for (struct batch *b = q->batches; b; b = b->next) {
+        if (q->pause.on || !waits_too_long(b))
+            continue;
+        b->pass = true;
+        log_info("passed-on", "queue='%s' batch=%s what='no slot for it within a lease'",
+                 q->conf->name, b->field);
+        giveback_batch(b);
+    }
 }
 
 void giveback_forget(struct batch *b)

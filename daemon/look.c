@@ -40,6 +40,7 @@ void look_at(struct queue *q)
     if (!owner_current(q) || q->look.out)
         return;
     hollow_look(q);
+    giveback_look(q);
     bool due = clock_now_ms() >= q->recover.next_ms || q->adopt.strays;
     if (due && (free_to_recover(q) || q->recover.waiting))
         recover_start(q, false);

@@ -366,6 +366,8 @@ void giveback_deinit(struct queue *q);
 /* What of it has not begun returns to the list. */
 void giveback_batch(struct batch *b) RUNS_ON(on_master);
 void giveback_all(struct queue *q) RUNS_ON(on_master);
+/* Once a look's time: what was adopted and has no slot here for a lease is anybody's. */
+void giveback_look(struct queue *q) RUNS_ON(on_master);
 /* b is being forgotten. */
 void giveback_forget(struct batch *b);
 

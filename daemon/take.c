@@ -52,6 +52,11 @@ static void RUNS_ON(on_master) not_taken(struct recovery *x, struct batch *b, co
     take_next(x);
 }
 
+static bool of_this_name(const struct queue *q, const struct entry *e)
+{
+    return strcmp(e->split, q->instance) == 0;
+}
+
 static void RUNS_ON(on_master)
     on_take(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -71,14 +76,10 @@ static void RUNS_ON(on_master)
         recover_passed_over(x, r);
     if (!sound || r->n != 4)
         return not_taken(x, b, sound ? r->item[0].str : "");
+    b->adopted = !of_this_name(q, &x->entries.at[x->at]);
     x->took++;
     x->at++;
     return have(b, r->item + 1) < 0 ? recover_give_up(x) : take_next(x);
-}
-
-static bool of_this_name(const struct queue *q, const struct entry *e)
-{
-    return strcmp(e->split, q->instance) == 0;
 }
 
 /* The index that a crash note names in this batch, whose ids begin with its birth name; or "". */

@@ -1,7 +1,9 @@
 -- keys: list acked batches queue retry stats
--- args: field down to
+-- args: field down to birth strikes
 -- From the left, the newest, down to a named index: what is settled goes, the rest returns to the end that is
--- popped next, or, where `to` is `retry` because the elements are records, to the retries, due now. A bit goes with its element, so that BITCOUNT counts what is there. Answers the length left.
+-- popped next (`to` is `queue`) or to the retries, due now: `retry`, as the records that they are; `record`, under
+-- their ids, with so many strikes and no try made. A bit goes with its element, so that BITCOUNT counts what is
+-- there. Answers the length left.
 call('LPOP', none)
 local left, size, n, t = call('LLEN', list), 0, 0, now()
 for _ = 1, 100 do
@@ -10,8 +12,11 @@ for _ = 1, 100 do
   if call('GETBIT', acked, left) == 1 then
     call('SETBIT', acked, left, 0)
     call('LPOP', list)
-  elseif to == 'retry' then
+  elseif to ~= 'queue' then
     local element = call('LINDEX', list, 0)
+    if to == 'record' then
+      element = table.concat({birth .. '-' .. left, 1, 0, strikes, t, t, '{}'}, ' ') .. '\n' .. element
+    end
     call('ZADD', retry, t, element)
     call('LPOP', list)
     n, size = n + 1, size + #element

@@ -186,17 +186,32 @@ static void what_is_to_be_taken_goes_before_what_is_fresh(void **state)
     assert_int_equal(ask_int(s, "LLEN queue"), 2);
 }
 
+/* What it has no slot for within a lease is anybody's: under its id, and no try was made. */
 static void a_batch_larger_than_anyones_slots_is_taken_all_the_same(void **state)
 {
     struct scene *s = *state;
+    static const char record[] =
+        "local n = 0 for _, r in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do "
+        "if string.match(r, '^%x+%.1%-%d+%-%d 1 0 1 %d+ %d+ {}\\n600%.00000%d$') then n = n + 1 "
+        "end "
+        "end return n";
     push_numbers(s, "queue", "600.", 0, 8);
     scene_start(s, LEASE "concurrency = 8; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 8).distinct == 8);
     scene_second(s, "other", LEASE "concurrency = 1; " ONE("sleep", ""));
     daemon_kill(s->daemon);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "EVAL %s 1 rpopd:{queue}:retry", record) == 7);
+    assert_int_equal(claimed(s, "queue"), 1);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 8).total == 8 + 7);
+    assert_int_equal(others(s, "Waiting 600."), 1);
     stop_second(s, SIGQUIT);
-    all_are_listed_again(s, "600.", 8);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "EVAL %s 1 rpopd:{queue}:retry", record), 7);
+    assert_int_equal(ask_int(s, "LLEN queue"), 1);
+    assert_int_equal(ask_int(s, "DEL queue rpopd:{queue}:retry"), 2);
+    assert_string_equal(left_over(s), "");
 }
 
 /* Whoever fenced it may die before it has taken anything. */

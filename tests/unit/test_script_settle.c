@@ -389,6 +389,15 @@ static void a_full_redis_is_still_settled(void **state)
     LEFT(s, "dead=(" RECORD ") q=[a3] stats={dead:1, done:1, given_back:1}");
 }
 
+static void what_is_passed_on_becomes_records_under_their_ids(void **state)
+{
+    struct scripts *s = *state;
+    have_a_batch(s);
+    RUN(s, "give_back", GIVE, F "|1|record|e.1-1|2", "1");
+    LEFT(s, "acked=<> b=[a0] " ENTRY " retry=(e.1-1-2 1 0 2 T T {}\na2 e.1-1-3 1 0 2 T T {}\na3) "
+            "stats={given_back:2}");
+}
+
 #define AWAY "b acked batches stats away"
 
 static void what_is_put_away_goes_to_its_list_once(void **state)
@@ -444,6 +453,7 @@ int main(void)
         TEST(count_adds_to_a_counter),
         TEST(a_full_redis_is_still_settled),
         TEST(what_is_put_away_goes_to_its_list_once),
+        TEST(what_is_passed_on_becomes_records_under_their_ids),
     };
     return cmocka_run_group_tests_name("script_settle", tests, scripts_begin, scripts_end);
 }
