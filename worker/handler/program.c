@@ -219,18 +219,19 @@ int running_start(struct program *p, const char *const env[], unsigned pipes,
 {
     char *file = malloc(PATH_MAX);
     struct running *r = calloc(1, sizeof *r);
-    int code = file && r ? 0 : err_set(e, -ENOMEM, "no memory to start a program");
-    if (r)
-        r->program = p;
-    if (code == 0) {
-        r->cgroup = cgroup_take(p->cgroups);
-        struct start s = {.running = r,
-                          .env = env,
-                          .pipes = pipes,
-                          .file = program_path_find(p->queue->handler.command[0], p->path, file),
-                          .e = e};
-        code = start_it(&s);
+    if (!file || !r) {
+        free(file);
+        free(r);
+        return err_set(e, -ENOMEM, "no memory to start a program");
     }
+    r->program = p;
+    r->cgroup = cgroup_take(p->cgroups);
+    struct start s = {.running = r,
+                      .env = env,
+                      .pipes = pipes,
+                      .file = program_path_find(p->queue->handler.command[0], p->path, file),
+                      .e = e};
+    int code = start_it(&s);
     if (code == 0) {
         r->tree =
             (struct tree){.leader = process_pid(r->process), .mark = env[0], .cgroup = r->cgroup};
