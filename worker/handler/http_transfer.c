@@ -239,8 +239,19 @@ static bool is_reset_behind_answer(const struct transfer *t)
            (status == 204 || length == (curl_off_t)t->seen);
 }
 
+/* libcurl 7.88 calls it a want of memory, too, where a line of the answer's head is larger than the
+ * 100 KiB that it keeps: the server's doing, as the answer had begun. */
+static bool has_large_head(const struct transfer *t)
+{
+    curl_off_t began = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_STARTTRANSFER_TIME_T, &began);
+    return t->code == CURLE_OUT_OF_MEMORY && began > 0;
+}
+
 int transfer_result(struct transfer *t, struct http_answer *ret, struct err *e)
 {
+    if (!t->no_memory && has_large_head(t))
+        return err_set(e, -EIO, "a line of the answer's head is too large");
     if (t->no_memory || t->code == CURLE_OUT_OF_MEMORY)
         return err_set(e, -ENOMEM, "no memory for the request");
     if (t->code == CURLE_OK || t->answer.cut || is_reset_behind_answer(t))
