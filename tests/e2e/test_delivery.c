@@ -160,6 +160,29 @@ static void a_restart_takes_ten_thousand_jobs_back_within_a_second(void **state)
     assert_true(all_are_there_once(s, MANY));
 }
 
+/* Each came by itself, to a pop: as many takes as jobs. */
+static void so_it_does_with_batches_of_one_job(void **state)
+{
+    struct scene *s = *state;
+    const unsigned jobs = MANY / 4;
+    scene_start(s, "concurrency = 10000; " ONE("sleep", ""));
+    for (unsigned i = 0; i < jobs; i++) {
+        push_numbers(s, "queue", "600.", i, 1);
+        for (int64_t end = clock_now_ms() + LIMIT_MS; ask_int(s, "LLEN queue");)
+            scene_check(s, clock_now_ms() < end);
+    }
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).distinct == jobs);
+    assert_in_range(ask_int(s, "HLEN rpopd:{queue}:batches"), jobs / 2, jobs);
+    daemon_kill(s->daemon);
+    int64_t start = clock_now_ms();
+    daemon_start(s->daemon);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "recovered") == jobs);
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(1000));
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).total == 2 * jobs);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_true(all_are_there_once(s, jobs));
+}
+
 static bool runs_at_most(struct scene *s, const char *prefix, unsigned jobs, unsigned dead,
                          unsigned slots)
 {
@@ -265,6 +288,7 @@ int main(void)
         SCENE(the_payloads_in_redis_are_those_that_were_pushed_after_each_kill),
         SCENE(a_restart_takes_its_jobs_back_within_a_second),
         SCENE(a_restart_takes_ten_thousand_jobs_back_within_a_second),
+        SCENE(so_it_does_with_batches_of_one_job),
         SCENE(a_smaller_restart_runs_what_a_larger_life_had_claimed),
         SCENE(what_was_settled_before_the_kill_is_not_run_again),
         SCENE(killed_with_a_pop_out_strands_no_job),
