@@ -47,7 +47,7 @@ static const struct bytes hostile[] = {
     B("\033[2J\033]0;evil\007\b\b\b\x9b\xc2\x9b"),
     B("2026-01-01 00:00:00.000 error evil\r"),
     B("*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$1\r\ny\r\n"),
-    B("\xe2\x80\xa8\xe2\x80\xae"),
+    B("\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xac"),
 };
 
 size_t witness_payloads(const struct bytes **ret_all)
