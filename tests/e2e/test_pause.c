@@ -161,15 +161,15 @@ static void term_while_paused_leaves_the_list_and_the_pause(void **state)
 static void a_restart_while_paused_takes_back_and_runs_nothing_until_the_end(void **state)
 {
     struct scene *s = *state;
-    push_numbers(s, "queue", "2.0", 0, 5);
+    push_numbers(s, "queue", "3.0", 0, 5);
     scene_start(s, ONE("sleep", ""));
     scene_await(s, LIMIT_MS, started(s) == 5);
-    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
     daemon_kill(s->daemon);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
     scene_again(s);
     scene_hold(s, 1500, started(s) == 5);
-    assert_int_equal(held(s, "queue", "2.0", 5).distinct, 5);
-    assert_int_equal(held(s, "queue", "2.0", 5).total, 5);
+    assert_int_equal(held(s, "queue", "3.0", 5).distinct, 5);
+    assert_int_equal(held(s, "queue", "3.0", 5).total, 5);
     assert_int_equal(ask_int(s, "DEL rpopd:{queue}:paused"), 1);
     scene_await(s, WITHIN(2000), started(s) == 10);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 5);

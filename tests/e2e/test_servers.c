@@ -261,13 +261,13 @@ static void flushed_while_jobs_run(void **state)
 {
     struct scene *s = *state;
     scene_start(s, CONF);
-    push_numbers(s, "queue", "1.0", 0, 10);
-    scene_await(s, LIMIT_MS, printed(s, "Waiting", "1.0", 10).distinct == 10);
+    push_numbers(s, "queue", "3.0", 0, 10);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "3.0", 10).distinct == 10);
     long long batches = ask_int(s, "HLEN rpopd:{queue}:batches");
     assert_int_equal(ask_int(s, "FLUSHALL"), 1);
     push_numbers(s, "queue", "0.0", 0, 10);
     scene_await(s, LIMIT_MS, printed(s, "Done", "0.0", 10).distinct == 10);
-    scene_await(s, LIMIT_MS, printed(s, "Done", "1.0", 10).distinct == 10);
+    scene_await(s, LIMIT_MS, printed(s, "Done", "3.0", 10).distinct == 10);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == 10);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 10);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);

@@ -78,18 +78,18 @@ static void after_a_clean_exit_nothing_is_waited_for(void **state)
 static void one_that_was_frozen_and_lost_its_jobs_settles_nothing(void **state)
 {
     struct scene *s = *state;
-    push_numbers(s, "queue", "3.0", 0, 5);
+    push_numbers(s, "queue", "6.0", 0, 5);
     scene_start(s, "lease = " LEASE "; " ONE("sleep", ""));
-    scene_await(s, LIMIT_MS, printed(s, "Waiting", "3.0", 5).distinct == 5);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "6.0", 5).distinct == 5);
     daemon_signal(s->daemon, SIGSTOP);
     elsewhere(s, "lease = " LEASE "; " ONE("sleep", ""));
-    scene_await(s, LIMIT_MS, second_printed(s, "Waiting 3.0") == 5);
+    scene_await(s, LIMIT_MS, second_printed(s, "Waiting 6.0") == 5);
     daemon_signal(s->daemon, SIGCONT);
     /* It finds out; its tasks are cancelled, and it never runs them again. Under one name one of
      * the two goes. */
     scene_await(s, LIMIT_MS,
-                second_printed(s, "Done 3.0") == 5 && stat_of(s, "queue", "done") == 5);
-    assert_int_equal(printed(s, "Waiting", "3.0", 5).total, 5);
+                second_printed(s, "Done 6.0") == 5 && stat_of(s, "queue", "done") == 5);
+    assert_int_equal(printed(s, "Waiting", "6.0", 5).total, 5);
     assert_int_equal(stat_of(s, "queue", "done"), 5);
     assert_int_equal(daemon_stop(s->second, SIGTERM, LIMIT_MS), 0);
 }
