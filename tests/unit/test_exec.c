@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "common/conf_check.h"
+#include "common/log.h"
 #include "common/rlimit.h"
 #include "worker/handler/environment.h"
 #include "worker/handler/exec_control.h"
@@ -346,5 +347,6 @@ int main(void)
         cmocka_unit_test(a_command_is_looked_for_in_its_path),
         cmocka_unit_test(the_launcher_is_needed_for_what_posix_spawn_cannot_set),
     };
+    log_open(CONF_LOG_WARNING, CONF_LOG_AUTO); /* a flood is one of the tests */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
