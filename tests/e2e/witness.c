@@ -89,6 +89,8 @@ static int keep_one(const char *folder)
     struct text payload = read_all(STDIN_FILENO), line = read_file("/proc/self/cmdline");
     const char *id = getenv("RPOPD_JOB_ID");
     keep_job(folder, id ? id : "none", &payload, &line);
+    free(payload.at);
+    free(line.at);
     return 0;
 }
 
@@ -96,6 +98,7 @@ static int shout(int fd)
 {
     struct text payload = read_all(STDIN_FILENO);
     write_all(fd, payload.at, payload.len);
+    free(payload.at);
     return WITNESS_CODE;
 }
 
@@ -185,6 +188,7 @@ static int serve(const char *folder, bool talks)
         free(q.line.at);
         free(q.payload.at);
     }
+    free(q.line.at); /* getline's, of nothing */
     return 0;
 }
 
