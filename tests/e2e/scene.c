@@ -45,6 +45,21 @@ int scene_new_durable(void **state)
         state, (const char *const[]){"--appendonly", "yes", "--appendfsync", "always", NULL});
 }
 
+int scene_new_pair_with(void **state, const char *const *args)
+{
+    if (scene_new_with(state, args) < 0)
+        return -1;
+    struct scene *s = *state;
+    (void)redis_server_stop(s->redis);
+    s->redis = redis_server_start(true, args);
+    s->other = redis_server_start(true, args);
+    if (!s->redis || !s->other)
+        return -1;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
 {
     (void)st, (void)flag, (void)f;

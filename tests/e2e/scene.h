@@ -53,10 +53,12 @@ struct scene {
     struct proxy *proxy;   /* likewise */
 };
 
-/* cmocka fixtures: a plain server; any; one with appendonly, fsync always. */
+/* cmocka fixtures: a plain server; any; one with appendonly, fsync always; two that keep what they
+ * hold, and a proxy to the first. */
 int scene_new(void **state);
 int scene_new_with(void **state, const char *const *args); /* of redis-server, NULL-terminated */
 int scene_new_durable(void **state);
+int scene_new_pair_with(void **state, const char *const *args); /* of both, likewise */
 int scene_free(void **state);
 
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, scene_new, scene_free)

@@ -28,6 +28,23 @@ struct shaken *shaken_free(struct shaken *k)
     return NULL;
 }
 
+struct shaken *shaken;
+
+int scene_new_shaken(void **state)
+{
+    if (scene_new_durable(state) < 0)
+        return -1;
+    struct scene *s = *state;
+    shaken = shaken_new(s->daemon, s->folder, "e2e");
+    return 0;
+}
+
+int scene_free_shaken(void **state)
+{
+    shaken = shaken_free(shaken);
+    return scene_free(state);
+}
+
 void shaken_pace(struct shaken *k, int64_t times)
 {
     int64_t real_ns = clock_now_ns();

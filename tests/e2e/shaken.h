@@ -28,6 +28,14 @@ struct shaken {
 /* Gives what this daemon is shaken by from its next start on; at first by nothing. */
 struct shaken *shaken_new(struct daemon *d, const char *folder, const char *name);
 struct shaken *shaken_free(struct shaken *k); /* takes; NULL is fine; returns NULL */
+
+/* cmocka fixtures: a durable scene whose daemon is shaken by `shaken`. */
+extern struct shaken *shaken;
+int scene_new_shaken(void **state);
+int scene_free_shaken(void **state);
+
+#define SHAKEN(test) cmocka_unit_test_setup_teardown(test, scene_new_shaken, scene_free_shaken)
+
 /* From now on its time goes so many times as fast; 1: as it does. */
 void shaken_pace(struct shaken *k, int64_t times);
 int64_t shaken_now_ms(const struct shaken *k); /* its CLOCK_MONOTONIC */

@@ -6,25 +6,6 @@
 
 #define HOUR_MS 3600000
 
-static struct shaken *shaken;
-
-static int scene_new_shaken(void **state)
-{
-    if (scene_new_durable(state) < 0)
-        return -1;
-    struct scene *s = *state;
-    shaken = shaken_new(s->daemon, s->folder, "e2e");
-    return 0;
-}
-
-static int scene_free_shaken(void **state)
-{
-    shaken = shaken_free(shaken);
-    return scene_free(state);
-}
-
-#define SHAKEN(test) cmocka_unit_test_setup_teardown(test, scene_new_shaken, scene_free_shaken)
-
 /* The wall clock --------------------------------------------------------------------------------
  */
 

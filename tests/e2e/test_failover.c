@@ -128,17 +128,7 @@ static int scene_new_pair(void **state)
                                        "--repl-ping-replica-period",
                                        "1",
                                        NULL};
-    if (scene_new_with(state, args) < 0)
-        return -1;
-    struct scene *s = *state;
-    (void)redis_server_stop(s->redis);
-    s->redis = redis_server_start(true, args);
-    s->other = redis_server_start(true, args);
-    if (!s->redis || !s->other)
-        return -1;
-    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
-    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
-    return 0;
+    return scene_new_pair_with(state, args);
 }
 
 static int scene_free_pair(void **state)

@@ -31,13 +31,14 @@ static int listen_at(const char *address, int type, int port, int *ret_port)
     return fd;
 }
 
-static void start_at_port(struct scene *s, int port, const char *more, const char *of_queue)
+static void start_at(struct scene *s, const char *scheme, int port, const char *of_handler,
+                     const char *of_queue)
 {
     char *text;
     assert_true(asprintf(&text,
                          "queues = ( { name = \"queue\"; handler: { type = \"http\"; "
-                         "url = \"http://127.0.0.1:%d/\"; %s }; %s } );",
-                         port, more, of_queue) > 0);
+                         "url = \"%s://127.0.0.1:%d/\"; %s }; %s } );",
+                         scheme, port, of_handler, of_queue) > 0);
     scene_start(s, text);
     free(text);
 }
@@ -46,7 +47,7 @@ static void nobody_who_listens_is_another_try(void **state)
 {
     struct scene *s = *state;
     int port, fd = listen_at("127.0.0.1", SOCK_STREAM, 0, &port); /* bound: nobody else gets it */
-    start_at_port(s, port, "", "attempts = 2; backoff: { base = 0.01; };");
+    start_at(s, "http", port, "", "attempts = 2; backoff: { base = 0.01; };");
     push(s, "queue", "x");
     await_stat(s, "dead", 1);
     assert_int_equal(stat_of(s, "queue", "retry"), 1);
@@ -68,7 +69,7 @@ static void who_never_accepts_is_given_up_after_connect_timeout(void **state)
         full[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         (void)connect(full[i], (struct sockaddr *)&at, sizeof at);
     }
-    start_at_port(s, port, "connect_timeout = 0.3;", "timeout = 0.0; attempts = 1;");
+    start_at(s, "http", port, "connect_timeout = 0.3;", "timeout = 0.0; attempts = 1;");
     push(s, "queue", "x");
     await_stat(s, "dead", 1);
     assert_non_null(strstr(dead_letter(s, "x", "reason"), "imeout"));
@@ -219,15 +220,11 @@ static void make_certificate(struct scene *s, const char *name, const char *of, 
     assert_int_equal(system(command), 0);
 }
 
-static void start_tls(struct scene *s, int port, const char *ca_file, const char *more)
+static void start_tls(struct scene *s, int port, const char *ca_file, const char *of_queue)
 {
-    char *text;
-    assert_true(asprintf(&text,
-                         "queues = ( { name = \"queue\"; handler: { type = \"http\"; "
-                         "url = \"https://127.0.0.1:%d/\"; ca_file = \"%s\"; }; %s } );",
-                         port, ca_file, more) > 0);
-    scene_start(s, text);
-    free(text);
+    char ca[160];
+    (void)snprintf(ca, sizeof ca, "ca_file = \"%s\";", ca_file);
+    start_at(s, "https", port, ca, of_queue);
 }
 
 static void a_certificate_is_checked(void **state)

@@ -4,25 +4,6 @@
 
 #include "tests/e2e/shaken.h"
 
-static struct shaken *shaken;
-
-static int scene_new_shaken(void **state)
-{
-    if (scene_new(state) < 0)
-        return -1;
-    struct scene *s = *state;
-    shaken = shaken_new(s->daemon, s->folder, "e2e");
-    return 0;
-}
-
-static int scene_free_shaken(void **state)
-{
-    shaken = shaken_free(shaken);
-    return scene_free(state);
-}
-
-#define SHAKEN(test) cmocka_unit_test_setup_teardown(test, scene_new_shaken, scene_free_shaken)
-
 /* So many fail, with this chance. */
 static void fail_some(struct scene *s, unsigned one_in, unsigned n)
 {

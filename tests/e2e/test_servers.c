@@ -16,17 +16,7 @@ static int scene_new_pair(void **state)
 {
     static const char *const args[] = {"--repl-diskless-sync-delay", "0",
                                        "--repl-ping-replica-period", "1", NULL};
-    if (scene_new_with(state, args) < 0)
-        return -1;
-    struct scene *s = *state;
-    (void)redis_server_stop(s->redis);
-    s->redis = redis_server_start(true, args);
-    s->other = redis_server_start(true, args);
-    if (!s->redis || !s->other)
-        return -1;
-    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
-    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
-    return 0;
+    return scene_new_pair_with(state, args);
 }
 
 #define PAIR(test) cmocka_unit_test_setup_teardown(test, scene_new_pair, scene_free)
