@@ -157,19 +157,15 @@ tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 c
 	$(call GATES,$(SANITIZER_OPTIONS) CC=clang SAN=thread,all programs unit $(CONFORMANCE) e2e)
 
 # Reads of what was never written and writes past an end; leaks are the address sanitizer's (a forked child that ends by
-# _exit leaks on purpose). Left out are a million answers against the clock, and what starts child processes: valgrind
-# does not know pidfd_open. Traces are not compared here.
+# _exit leaks on purpose). Left out of the unit tests are a million answers against the clock, and what starts child
+# processes: valgrind does not know pidfd_open.
 MEMCHECK := env MEMCHECK=1 valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
 MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_pool process_pool_broken process_pool_end pool \
                 pool_examples
-MEMCHECKED_SCENARIOS := cancel|coro|future|gather|lock|queue|run|task|threadsafe
 
-valgrind: $(UNIT) $(BUILD)/conformance ## unit tests and a part of the scenarios under valgrind's memcheck
+valgrind: $(UNIT) ## unit tests and the scenarios under valgrind's memcheck
 	@$(RUN_TESTS) -x '$(MEMCHECK)' -m 10 valgrind $(filter-out $(MEMCHECK_NOT:%=$(BUILD)/tests/unit/test_%),$(UNIT))
-	@mkdir -p $(BUILD)/memchecked
-	@$(BUILD)/conformance --list | grep -E '^($(MEMCHECKED_SCENARIOS))-' | xargs -P $(TEST_JOBS) -n 1 sh -c \
-	  '$(MEMCHECK) $(BUILD)/conformance $$1 >/dev/null 2>$(BUILD)/memchecked/$$1; [ $$? != 99 ] && echo "ok memcheck $$1" || \
-	   { echo "not ok memcheck $$1"; cat $(BUILD)/memchecked/$$1; exit 1; }' memcheck
+	@$(MAKE) --no-print-directory conformance-memcheck
 
 bench: $(BUILD)/rpopd $(BENCH) ## measure: jobs a second, pick-up latency, CPU, memory
 	@for b in $(BENCH); do RPOPD=$(abspath $(BUILD)/rpopd) $$b || exit 1; done
