@@ -310,6 +310,95 @@ static void submissions_race_a_close(void **state)
         assert_int_equal(pthread_join(t[i], NULL), 0);
 }
 
+/* -- on the loop's own thread -- */
+
+struct word { /* letters in the order in which they came */
+    char text[8];
+    size_t len;
+};
+
+static struct word word;
+
+static void add(const char *letter)
+{
+    if (word.len < sizeof word.text - 1)
+        word.text[word.len++] = *letter;
+}
+
+static void add_letter(void *letter)
+{
+    add(letter);
+}
+
+static void add_when_told(struct cfuture *f, void *letter)
+{
+    (void)f;
+    add(letter);
+}
+
+static int hand_to_oneself(void *arg, void **ret_result, struct err *e)
+{
+    static char a[] = "a", b[] = "b", c[] = "c";
+    struct loop *l = loop_running();
+    (void)arg, (void)ret_result, (void)e;
+    (void)loop_call_soon_threadsafe(l, add_letter, a);
+    (void)loop_call_soon(l, add_letter, b);
+    (void)loop_call_soon_threadsafe(l, add_letter, c);
+    return task_sleep(0);
+}
+
+static void what_a_loop_hands_to_itself_keeps_its_place(void **state)
+{
+    (void)state;
+    word = (struct word){.len = 0};
+    assert_int_equal(run(hand_to_oneself, NULL, NULL, NULL), 0);
+    assert_string_equal(word.text, "abc");
+}
+
+static int call_last(void *letter, void **ret_result, struct err *e)
+{
+    (void)ret_result, (void)e;
+    (void)loop_call_soon(loop_running(), add_letter, letter);
+    return 0;
+}
+
+/* As any done callback it is queued, behind what the task queued before it ended. */
+static void a_listener_is_told_one_iteration_after_the_end(void **state)
+{
+    static char first[] = "1", second[] = "2";
+    (void)state;
+    word = (struct word){.len = 0};
+    struct loop *l = loop_new(0);
+    struct cfuture *f = run_coroutine_threadsafe(l, call_last, first, NULL);
+    assert_int_equal(cfuture_add_done_callback(f, add_when_told, second), 0);
+    for (int i = 0; i < 3; i++) {
+        loop_stop(l);
+        assert_int_equal(loop_run_forever(l, NULL), 0);
+        assert_true(cfuture_done(f) == (i == 2));
+    }
+    assert_string_equal(word.text, "12");
+    cfuture_unref(f);
+    loop_free(l);
+}
+
+/* It ended, and the loop was closed before it could tell. */
+static void an_outcome_is_not_lost_by_closing(void **state)
+{
+    struct err e;
+    (void)state;
+    struct loop *l = loop_new(0);
+    struct cfuture *f = run_coroutine_threadsafe(l, fails, NULL, NULL);
+    for (int i = 0; i < 2; i++) {
+        loop_stop(l);
+        assert_int_equal(loop_run_forever(l, NULL), 0);
+    }
+    assert_false(cfuture_done(f));
+    loop_free(l);
+    assert_int_equal(cfuture_result(f, 0, NULL, &e), -EINVAL);
+    assert_string_equal(e.text, "sorry");
+    cfuture_unref(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +408,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_thread_keeps_its_order, setup, teardown),
         cmocka_unit_test_setup_teardown(listeners_are_told_once_on_either_side, setup, teardown),
         cmocka_unit_test(one_completed_by_hand),
+        cmocka_unit_test(what_a_loop_hands_to_itself_keeps_its_place),
+        cmocka_unit_test(a_listener_is_told_one_iteration_after_the_end),
+        cmocka_unit_test(an_outcome_is_not_lost_by_closing),
         cmocka_unit_test_setup_teardown(a_job_in_the_callers_storage_reports_its_end, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(closing_ends_what_is_under_way, setup, teardown),

@@ -44,6 +44,7 @@ struct cfuture {
     void *arg;
     char *name;
     struct task *task; /* borrowed until it has ended */
+    struct watch watch;
     struct context *context;
 };
 
@@ -288,18 +289,26 @@ int cfuture_add_done_callback(struct cfuture *f, cfuture_fn fn, void *arg)
     return 0;
 }
 
-static void on_task_end(struct task *t, void *arg)
+static void fail(struct cfuture *f, int code)
 {
-    struct cfuture *f = arg;
-    int code = t->future.loop->end.code;
+    (void)cfuture_set_exception(f, code, error_new(code, error_sentence(code), NULL));
+}
+
+/* The task has ended; or it never will: its loop was closed. */
+static void on_task_end(struct watch *w)
+{
+    struct cfuture *f = CONTAINER_OF(w, struct cfuture, watch);
+    struct future *t = w->future;
     f->task = NULL;
-    t->future.looked_at = true;
-    if (code == -ECANCELED)
+    t->looked_at = true;
+    if (t->state == FUTURE_FINISHED)
+        (void)cfuture_set_result(f, t->result);
+    else if (t->state == FUTURE_FAILED)
+        (void)cfuture_set_exception(f, t->code, error_ref(t->error));
+    else if (t->state == FUTURE_CANCELLED)
         (void)settle_cancelled(f);
-    else if (code < 0)
-        (void)cfuture_set_exception(f, code, error_new(code, t->future.loop->end.err.text, NULL));
     else
-        (void)cfuture_set_result(f, t->future.loop->end.result);
+        fail(f, ERROR_CLOSED);
     cfuture_unref(f);
 }
 
@@ -317,13 +326,13 @@ static void run_submission(struct loop_item *i)
     int r = task_new(f->loop, f->fn, f->arg, f->name, &f->task);
     f->context = context_swap(before);
     if (r == 0) {
-        f->task->ended = on_task_end;
-        f->task->ended_arg = f;
+        f->watch = (struct watch){.done = on_task_end, .lost = on_task_end};
+        future_watch(task_future(f->task), &f->watch);
         f->task->no_destroy_report = true;
         task_unref(f->task); /* the loop's own reference keeps it until it has ended */
         return;
     }
-    (void)cfuture_set_exception(f, r, error_new(r, error_sentence(r), NULL));
+    fail(f, r);
     cfuture_unref(f);
 }
 

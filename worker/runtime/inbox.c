@@ -11,10 +11,20 @@
 static struct loop_item closed_mark;
 #define INBOX_CLOSED (&closed_mark)
 
+/* On the loop's own thread, while it runs: its place is behind all that was handed over before. */
+static int post_to_oneself(struct loop *l, struct loop_item *i)
+{
+    (void)inbox_take(l);
+    queue_push(&l->ready, i);
+    return 0;
+}
+
 int loop_post(struct loop *l, struct loop_item *i)
 {
     GIVEN(l);
     GIVEN(i);
+    if (loop_of_thread == l)
+        return post_to_oneself(l, i);
     struct loop_item *first = atomic_load_explicit(&l->inbox, memory_order_relaxed);
     do {
         if (first == INBOX_CLOSED)
