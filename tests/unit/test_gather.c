@@ -310,6 +310,30 @@ static void each_allocation_may_fail(void **state)
     check_each_allocation(oom_body);
 }
 
+static int cancel_failed_main(void *n, void **ret_result, struct err *e)
+{
+    struct lost seen = {.count = 0};
+    struct loop *l = loop_running();
+    (void)ret_result, (void)e;
+    loop_set_exception_handler(l, note_lost, &seen);
+    struct future *child = loop_create_future(l), *g = future_gather(&child, 1, 0);
+    note(n, future_set_error(child, -EINVAL, "bad"));
+    note(n, turns(2));
+    note(n, future_cancel(g));
+    future_unref(g);
+    note(n, seen.count);
+    note(n, strcmp(seen.message, "_GatheringFuture exception was never retrieved"));
+    future_unref(child);
+    loop_set_exception_handler(l, NULL, NULL);
+    return 0;
+}
+
+static void to_cancel_a_failed_gather_is_not_to_look_at_its_error(void **state)
+{
+    (void)state;
+    EXPECT(cancel_failed_main, 0, 0, 0, 1, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest owning[] = {
@@ -317,6 +341,7 @@ int main(void)
         cmocka_unit_test(what_can_never_be_done_goes_in_any_order),
         cmocka_unit_test(a_dropped_gather_goes_on_with_its_children),
         cmocka_unit_test(an_error_nobody_looks_at_is_reported_once),
+        cmocka_unit_test(to_cancel_a_failed_gather_is_not_to_look_at_its_error),
         cmocka_unit_test(errors_after_the_first_count_as_seen),
     };
     const struct CMUnitTest cancelling[] = {

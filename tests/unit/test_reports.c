@@ -147,12 +147,31 @@ static void ensure_future_wraps_only_what_is_no_future(void **state)
     EXPECT(ensure_main, true, true, -ERROR_REUSED, 0);
 }
 
+static struct lost lost_by_main;
+
+static int fail_while_interrupted(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)ret_result;
+    loop_set_exception_handler(loop_running(), note_lost, &lost_by_main);
+    loop_interrupt(loop_running(), ERROR_INTERRUPT);
+    return err_set(e, -EINVAL, "bad");
+}
+
+/* The run has no place for its error, and nobody else can look at it. */
+static void an_error_of_what_was_interrupted_is_not_reported(void **state)
+{
+    (void)state;
+    assert_int_equal(run(fail_while_interrupted, NULL, NULL, NULL), ERROR_INTERRUPT);
+    assert_int_equal(lost_by_main.count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(debug_mode_names_who_keeps_the_loop),
         cmocka_unit_test(without_debug_mode_nobody_is_named),
         cmocka_unit_test(an_error_after_a_cancellation_is_not_lost),
+        cmocka_unit_test(an_error_of_what_was_interrupted_is_not_reported),
         cmocka_unit_test(ensure_future_wraps_only_what_is_no_future),
     };
     return cmocka_run_group_tests_name("reports", tests, NULL, NULL);

@@ -39,10 +39,8 @@ static bool cancel_children(struct future *f)
 {
     struct gather *g = gather_of(f);
     bool any = false;
-    if (f->state != FUTURE_PENDING) {
-        f->looked_at = true;
-        return false;
-    }
+    if (f->state != FUTURE_PENDING)
+        return false; /* a plain future's error would count as seen: not a gather's */
     for (size_t i = 0; i < g->count; i++)
         if (g->slots[i].child && future_cancel(g->slots[i].child))
             any = true;

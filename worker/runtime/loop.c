@@ -331,6 +331,7 @@ int loop_run_coroutine(struct loop *l, coro_fn fn, void *arg, void **ret_result,
         return error_set(e, r);
     t->no_destroy_report = true;
     r = loop_run_until_complete(l, &t->future, ret_result, e);
+    t->future.looked_at = true; /* where an interrupt came first, nobody else can look at it */
     task_unref(t);
     return r;
 }
