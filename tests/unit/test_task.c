@@ -314,10 +314,90 @@ static void a_sleep_has_a_deadline(void **state)
     assert_true(late >= 0);
 }
 
+static int fail_when_asked_to_cancel(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)ret_result;
+    (void)task_cancel(task_current());
+    return err_set(e, -EINVAL, "broken");
+}
+
+static void an_error_wins_over_a_cancellation_that_comes_too_late(void **state)
+{
+    struct err e;
+    (void)state;
+    assert_int_equal(run(fail_when_asked_to_cancel, NULL, NULL, &e), -EINVAL);
+    assert_string_equal(e.text, "broken");
+}
+
+/* Each awaits the next one; who cancels the first is a task, on its small stack. */
+enum { CHAIN = 3000 };
+
+static int await_next(void *arg, void **ret_result, struct err *e)
+{
+    struct task **next = arg;
+    return *next ? task_await(*next, ret_result, e) : task_sleep(60000);
+}
+
+static int chain_main(void *arg, void **ret_result, struct err *e)
+{
+    static struct task *links[CHAIN + 1]; /* the last one: NULL */
+    int *cancelled = arg;
+    for (int i = CHAIN - 1; i >= 0; i--)
+        links[i] = task_create(await_next, &links[i + 1], NULL);
+    (void)task_sleep(0);
+    if (!task_cancel(links[0]))
+        return err_set(e, -EINVAL, "it is done");
+    (void)task_await(links[0], ret_result, e);
+    for (int i = 0; i < CHAIN; i++) {
+        *cancelled += task_cancelled(links[i]) && task_cancelling(links[i]) == 1;
+        task_unref(links[i]);
+    }
+    return 0;
+}
+
+static void a_cancellation_goes_down_a_long_chain(void **state)
+{
+    int cancelled = 0;
+    (void)state;
+    struct loop *l = loop_new(STACK_BYTES / 4);
+    assert_int_equal(loop_run_coroutine(l, chain_main, &cancelled, NULL, NULL), 0);
+    assert_int_equal(cancelled, CHAIN);
+    loop_free(l);
+}
+
+static int circle_main(void *arg, void **ret_result, struct err *e)
+{
+    struct task *tail = NULL, *ring[3] = {NULL};
+    int *cancelled = arg;
+    tail = task_create(await_next, &ring[0], NULL);
+    for (int i = 0; i < 3; i++)
+        ring[i] = task_create(await_next, &ring[(i + 1) % 3], NULL);
+    (void)task_sleep(0);
+    (void)task_cancel(tail); /* no part of the circle */
+    *cancelled = task_await(tail, ret_result, e) == -ECANCELED;
+    for (int i = 0; i < 3; i++) {
+        *cancelled += task_await(ring[i], ret_result, e) == -ECANCELED;
+        task_unref(ring[i]);
+    }
+    task_unref(tail);
+    return 0;
+}
+
+static void tasks_that_await_each_other_can_be_cancelled(void **state)
+{
+    int cancelled = 0;
+    (void)state;
+    assert_int_equal(run(circle_main, &cancelled, NULL, NULL), 0);
+    assert_int_equal(cancelled, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sleeper_is_cancelled),
+        cmocka_unit_test(an_error_wins_over_a_cancellation_that_comes_too_late),
+        cmocka_unit_test(a_cancellation_goes_down_a_long_chain),
+        cmocka_unit_test(tasks_that_await_each_other_can_be_cancelled),
         cmocka_unit_test(a_task_cancelled_before_its_first_turn_never_runs),
         cmocka_unit_test(awaits_that_cannot_end_are_refused),
         cmocka_unit_test(an_awaited_future_lives_until_the_await_returns),

@@ -1,15 +1,11 @@
 #include "worker/runtime/internal.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/callout.h"
 #include "common/clock.h"
 #include "worker/runtime/waiters.h"
-
-#define NAME_ROOM 32
 
 enum sleep_state { SLEEP_WAITING, SLEEP_OVER, SLEEP_CANCELLED };
 
@@ -141,7 +137,7 @@ static void task_main(struct coro_ctx *ctx)
     e.text[0] = '\0';
     int code = t->fn(t->arg, &result, &e);
     struct loop *l = t->future.loop;
-    if (t->must_cancel)
+    if (t->must_cancel && code >= 0)
         code = error_set(&e, -ECANCELED); /* asked to cancel, then ended without another await */
     if (code < 0)
         l->end.err = e;
@@ -293,37 +289,6 @@ struct task *task_of(struct future *f)
     return f->kind == &task_kind ? CONTAINER_OF(f, struct task, future) : NULL;
 }
 
-static void print_name(void *arg)
-{
-    struct task *t = arg;
-    (void)snprintf(t->name, NAME_ROOM, "Task-%llu", (unsigned long long)t->ctx.id);
-}
-
-const char *task_name(struct task *t)
-{
-    task_check(t, __func__);
-    if (!t->name) {
-        t->name = malloc(NAME_ROOM);
-        if (!t->name)
-            return "Task";
-        callout(print_name, t);
-        t->ctx.name = t->name;
-    }
-    return t->name;
-}
-
-int task_set_name(struct task *t, const char *name)
-{
-    task_check(t, __func__);
-    char *copy = name ? strdup(name) : NULL;
-    if (name && !copy)
-        return -ENOMEM;
-    free(t->name);
-    t->name = copy;
-    t->ctx.name = copy;
-    return 0;
-}
-
 bool task_done(const struct task *t)
 {
     task_check(t, __func__);
@@ -348,13 +313,50 @@ static bool cancel_sleep(struct task *t)
     return true;
 }
 
+static struct task *awaited(const struct task *t)
+{
+    struct task *next = t->waiting ? task_of(t->waiting) : NULL;
+    return next && next->future.state == FUTURE_PENDING ? next : NULL;
+}
+
+/* The task at the end of a chain of tasks that await each other, each of them asked to cancel: who
+ * cancels may stand on a small stack, where a call for each link would not fit. *ret_circle: there
+ * is no end, one of the circle. */
+static struct task *ask_down_to_last(struct task *t, bool *ret_circle)
+{
+    struct task *behind = t, *next;
+    *ret_circle = false;
+    for (bool even = false;; even = !even) {
+        t->cancel_requests++;
+        next = awaited(t);
+        if (!next || *ret_circle)
+            return t;
+        t = next;
+        *ret_circle = t == behind;
+        if (even)
+            behind = awaited(behind);
+    }
+}
+
+/* Nothing it awaits will ever end: its await does. */
+static void break_circle(struct task *t)
+{
+    (void)future_unlink(t->waiting, &t->turn);
+    t->must_cancel = true;
+    queue_push(&t->future.loop->ready, &t->turn);
+}
+
 static bool cancel_future(struct future *f)
 {
-    struct task *t = CONTAINER_OF(f, struct task, future);
     f->looked_at = true;
     if (f->state != FUTURE_PENDING)
         return false;
-    t->cancel_requests++;
+    bool circle;
+    struct task *t = ask_down_to_last(CONTAINER_OF(f, struct task, future), &circle);
+    if (circle) {
+        break_circle(t);
+        return true;
+    }
     if (t->waiting && future_cancel(t->waiting))
         return true;
     if (t->sleep && cancel_sleep(t))
