@@ -341,6 +341,65 @@ static void a_process_may_be_freed_while_its_end_is_awaited(void **state)
     EXPECT(process_main, -EINVAL, -1, -1, -1, -EINVAL, 0, ERROR_RUNTIME, 0, 0, -SIGKILL);
 }
 
+/* -- NULL for what a task hands over: each ends the process and names the call -- */
+
+static const char *const null_sentences[] = {"stream_read: to is NULL",
+                                             "stream_read_exactly: to is NULL",
+                                             "stream_read_until: end is NULL",
+                                             "stream_read_until: ret_data is NULL",
+                                             "stream_read_until: ret_len is NULL",
+                                             "group_create_task: fn is NULL",
+                                             "process_wait: ret_status is NULL"};
+
+static int null_calls(void *number, void **ret_result, struct err *e)
+{
+    static const char *const program[] = {"true", NULL};
+    int ends[2];
+    const char *data;
+    size_t len;
+    if (open_pair(ends) < 0)
+        return -errno;
+    struct stream *s = stream_new(ends[0], 0);
+    switch (*(size_t *)number) {
+    case 0:
+        return (int)stream_read(s, NULL, 1, -1, e);
+    case 1:
+        return stream_read_exactly(s, NULL, 1, -1, e);
+    case 2:
+        return stream_read_until(s, NULL, &data, &len, -1, e);
+    case 3:
+        return stream_read_until(s, "end", NULL, &len, -1, e);
+    case 4:
+        return stream_read_until(s, "end", &data, NULL, -1, e);
+    case 5:
+        return group_create_task(group_new(e), NULL, NULL, NULL, NULL, e);
+    default:
+        return process_wait(process_spawn(program, NULL, 0, e), -1, *ret_result, e);
+    }
+}
+
+static int null_buffers_main(void *n, void **ret_result, struct err *e)
+{
+    int ends[2];
+    (void)ret_result;
+    note(n, open_pair(ends));
+    note(n, put(ends[1], "x"));
+    note(n, io_read(ends[0], NULL, 1, -1, e));
+    note(n, io_write(ends[0], NULL, 1, -1, e));
+    note(n, io_read(ends[0], NULL, 0, -1, e));
+    close_pair(ends);
+    return 0;
+}
+
+static void null_ends_the_process_in_a_task_too(void **state)
+{
+    (void)state;
+    played = null_calls;
+    for (size_t n = 0; n < sizeof null_sentences / sizeof null_sentences[0]; n++)
+        check_end(play, &n, null_sentences[n]);
+    EXPECT(null_buffers_main, 0, 1, -EFAULT, -EFAULT, 0);
+}
+
 /* -- times -- */
 
 static void bad(void *arg)
@@ -396,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_stream_may_be_freed_under_its_reader),
         cmocka_unit_test(a_stream_may_be_freed_after_its_loop),
         cmocka_unit_test(a_process_may_be_freed_while_its_end_is_awaited),
+        cmocka_unit_test(null_ends_the_process_in_a_task_too),
         cmocka_unit_test(times_beyond_all_measure_are_far_or_past),
     };
     return cmocka_run_group_tests_name("misuse: blocks", tests, NULL, NULL);

@@ -44,6 +44,8 @@ static struct { /* what is there beside the NULL */
     struct condition condition;
     struct lock lock;
     struct loop_job job;
+    const char *no_text;
+    coro_fn fn;
     void *out;
     size_t n;
 } x;
@@ -93,6 +95,7 @@ static struct { /* what is there beside the NULL */
     CASE(coro_await, "c", coro_await(NULL, NULL, NULL))                                  \
     CASE(coro_resume, "c", coro_resume(NULL, NULL, NULL))                                \
     CASE(coro_consume, "c", coro_consume(NULL, NULL, NULL, NULL))                        \
+    CASE(coro_consume, "ret_arg", coro_consume(x.coro, &x.fn, NULL, NULL))               \
     CASE(coro_consume, "ret_fn", coro_consume(x.coro, NULL, &x.out, NULL))               \
     CASE(event_init, "v", (event_init(NULL), 0))                                         \
     CASE(event_set, "v", (event_set(NULL), 0))                                           \
@@ -162,6 +165,8 @@ static struct { /* what is there beside the NULL */
     CASE(loop_set_exception_handler, "the", (loop_set_exception_handler(0, 0, 0), 0))    \
     CASE(loop_call_exception_handler, "r", (loop_call_exception_handler(x.loop, 0), 0))  \
     CASE(loop_default_exception_handler, "r", (loop_default_exception_handler(0, 0), 0)) \
+    CASE(loop_raise, "fmt", loop_raise(-EINVAL, x.no_text, 0))                           \
+    CASE(future_set_error, "fmt", future_set_error(x.future, -EINVAL, x.no_text, 0))     \
     CASE(loop_set_debug, "the loop", (loop_set_debug(NULL, 1), 0))                       \
     CASE(loop_add_part, "the loop", (loop_add_part(NULL, NULL), 0))                      \
     CASE(loop_add_part, "p", (loop_add_part(x.loop, NULL), 0))                           \
@@ -169,6 +174,10 @@ static struct { /* what is there beside the NULL */
     CASE(task_all, "ret_tasks", task_all(x.loop, NULL, &x.n))                            \
     CASE(task_all, "ret_count", task_all(x.loop, (void *)&x.out, NULL))                  \
     CASE(process_spawn, "argv", process_spawn(NULL, NULL, 0, NULL))                      \
+    CASE(process_start, "o", process_start(NULL, NULL))                                  \
+    CASE(process_start, "o->argv", process_start(&(struct process_options){0}, NULL))    \
+    CASE(process_await_end, "p", process_await_end(NULL, -1, NULL))                      \
+    CASE(process_has_ended, "p", process_has_ended(NULL))                                \
     CASE(process_pid, "p", process_pid(NULL))                                            \
     CASE(process_take_pipe, "p", process_take_pipe(NULL, 0))                             \
     CASE(process_signal, "p", process_signal(NULL, 0))                                   \
@@ -179,6 +188,7 @@ static struct { /* what is there beside the NULL */
     CASE(executor_ref, "x", executor_ref(NULL))                                          \
     CASE(executor_shutdown, "x", (executor_shutdown(NULL, false, false), 0))             \
     CASE(loop_run_in_executor, "fn", run_in_executor(NULL, NULL, NULL))                  \
+    CASE(run_in_executor_taking, "fn", run_in_executor_taking(NULL, NULL, NULL, NULL))   \
     CASE(to_thread, "fn", to_thread(NULL, NULL, NULL, NULL))                             \
     CASE(loop_set_default_executor, "the loop", loop_set_default_executor(NULL, NULL))   \
     CASE(loop_set_default_executor, "x", loop_set_default_executor(x.loop, NULL))        \

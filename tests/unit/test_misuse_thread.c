@@ -6,8 +6,10 @@
 #include <pthread.h>
 #include <sys/socket.h>
 
+#include "worker/runtime/aqueue.h"
 #include "worker/runtime/as_completed.h"
 #include "worker/runtime/cfuture.h"
+#include "worker/runtime/condition.h"
 #include "worker/runtime/event.h"
 #include "worker/runtime/executor.h"
 #include "worker/runtime/gather.h"
@@ -15,6 +17,7 @@
 #include "worker/runtime/io.h"
 #include "worker/runtime/process.h"
 #include "worker/runtime/run.h"
+#include "worker/runtime/semaphore.h"
 #include "worker/runtime/shield.h"
 #include "worker/runtime/stream.h"
 #include "worker/runtime/timeout.h"
@@ -58,7 +61,11 @@ static struct { /* made on the loop's thread, in the child */
     struct group *group;
     struct stream *stream;
     struct process *process;
-    struct event event; /* a task waits for it */
+    struct event event; /* the loop has used it, and the three that follow */
+    struct condition condition;
+    struct lock lock;
+    struct semaphore semaphore;
+    struct aqueue *queue;
     struct timeout timeout;
     struct loop_report report;
     struct loop_item item;
@@ -142,11 +149,22 @@ static struct { /* made on the loop's thread, in the child */
     CASE(process_take_pipe, process_take_pipe(x.process, 0))                               \
     CASE(process_signal, process_signal(x.process, SIGTERM))                               \
     CASE(process_wait, process_wait(x.process, -1, &x.status, NULL))                       \
+    CASE(process_await_end, process_await_end(x.process, -1, NULL))                        \
+    CASE(process_has_ended, process_has_ended(x.process))                                  \
+    CASE(process_leave, (process_leave(x.process), 0))                                     \
     CASE(process_free, process_free(x.process))                                            \
     CASE(run_in_executor, loop_run_in_executor(x.loop, NULL, body, NULL))                  \
     CASE(loop_set_default_executor, loop_set_default_executor(x.loop, NULL))               \
     CASE(loop_shutdown_default_executor, loop_shutdown_default_executor(x.loop, NULL))     \
-    CASE(future_done, (event_set(&x.event), 0))
+    CASE(event_set, (event_set(&x.event), 0))                                              \
+    CASE(event_clear, (event_clear(&x.event), 0))                                          \
+    CASE(event_is_set, event_is_set(&x.event))                                             \
+    CASE(lock_locked, lock_locked(&x.lock))                                                \
+    CASE(semaphore_locked, semaphore_locked(&x.semaphore))                                 \
+    CASE(aqueue_size, aqueue_size(x.queue))                                                \
+    CASE(aqueue_empty, aqueue_empty(x.queue))                                              \
+    CASE(aqueue_full, aqueue_full(x.queue))                                                \
+    CASE(aqueue_free, aqueue_free(x.queue))
 
 #define NAME(function, call) #function ": called from another thread than the loop's",
 static const char *const sentences[] = {CALLS(NAME)};
@@ -163,10 +181,19 @@ static void *make_call(void *number)
     return NULL;
 }
 
-static int wait_for_event(void *arg, void **ret_result, struct err *e)
+/* Nobody waits in any of them. */
+static void use_rows(struct err *e)
 {
-    (void)arg, (void)ret_result;
-    return event_wait(&x.event, e);
+    event_init(&x.event);
+    lock_init(&x.lock);
+    condition_init(&x.condition, &x.lock);
+    semaphore_init(&x.semaphore, 1);
+    x.queue = aqueue_new(0);
+    event_set(&x.event);
+    (void)lock_acquire(&x.lock, e);
+    (void)condition_notify(&x.condition, 1, e);
+    (void)semaphore_acquire(&x.semaphore, e);
+    (void)aqueue_put(x.queue, NULL, e);
 }
 
 /* Everything is there, a task waits, and a thread calls. */
@@ -177,7 +204,8 @@ static int call_from_elsewhere(void *number, void **ret_result, struct err *e)
     (void)ret_result;
     x.loop = loop_running();
     x.future = loop_create_future(x.loop);
-    x.task = task_create(wait_for_event, NULL, NULL);
+    x.task = task_create(body, NULL, NULL);
+    use_rows(e);
     x.handle = handle_ref(loop_call_later(x.loop, 60000, call, NULL));
     x.outcomes = as_completed_new(&x.future, 1, -1);
     x.group = group_new(e);
@@ -206,16 +234,75 @@ static void each_call_on_another_thread_ends_the_process(void **state)
         check_end(play, &n, sentences[n]);
 }
 
+/* -- what tasks wait for among themselves belongs to the loop that used it last -- */
+
+#define ROW_CALLS 15
+static int refused[ROW_CALLS];
+
+static bool never(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static void *use_rows_elsewhere(void *arg)
+{
+    int at = 0;
+    void *item;
+    refused[at++] = lock_acquire(&x.lock, NULL);
+    refused[at++] = lock_release(&x.lock, NULL);
+    refused[at++] = event_wait(&x.event, NULL);
+    refused[at++] = condition_wait(&x.condition, NULL);
+    refused[at++] = condition_wait_for(&x.condition, never, NULL, NULL);
+    refused[at++] = condition_notify(&x.condition, 1, NULL);
+    refused[at++] = condition_notify_all(&x.condition, NULL);
+    refused[at++] = semaphore_acquire(&x.semaphore, NULL);
+    refused[at++] = semaphore_release(&x.semaphore, NULL);
+    refused[at++] = aqueue_put(x.queue, NULL, NULL);
+    refused[at++] = aqueue_get(x.queue, &item, NULL);
+    refused[at++] = aqueue_put_nowait(x.queue, NULL, NULL);
+    refused[at++] = aqueue_get_nowait(x.queue, &item, NULL);
+    refused[at++] = aqueue_task_done(x.queue, NULL);
+    refused[at++] = aqueue_join(x.queue, NULL);
+    return arg;
+}
+
+static int rows_main(void *arg, void **ret_result, struct err *e)
+{
+    pthread_t t;
+    (void)ret_result;
+    use_rows(e);
+    int r = -pthread_create(&t, NULL, use_rows_elsewhere, arg);
+    return r < 0 ? r : -pthread_join(t, NULL);
+}
+
+static void what_a_loop_uses_is_refused_to_other_threads(void **state)
+{
+    (void)state;
+    assert_int_equal(run(rows_main, NULL, NULL, NULL), 0);
+    for (int i = 0; i < ROW_CALLS; i++)
+        assert_int_equal(refused[i], ERROR_OTHER_LOOP);
+    assert_int_equal(lock_release(&x.lock, NULL), 0); /* that loop runs no more */
+    assert_int_equal(aqueue_size(x.queue), 1);
+    x.queue = aqueue_free(x.queue);
+}
+
 /* -- what needs a running loop or a task says so on any other thread -- */
 
+#define WITHOUT_A_LOOP 21
+
 static struct {
-    int code, awaits[8];
+    int code, awaits[WITHOUT_A_LOOP];
     struct loop *loop;
     struct err err;
 } seen;
 
 static void *call_without_a_loop(void *arg)
 {
+    static const char *const program[] = {"true", NULL};
+    const struct gather_call calls = {body, NULL};
+    struct coro *c = coro_new(body, NULL);
+    struct timeout limit;
     struct loop *l = arg;
     int at = 0;
     seen.code = loop_run_forever(l, &seen.err);
@@ -227,6 +314,20 @@ static void *call_without_a_loop(void *arg)
     seen.awaits[at++] = future_gather(NULL, 0, 0) ? 0 : -errno;
     seen.awaits[at++] = group_new(NULL) ? 0 : -errno;
     seen.awaits[at++] = loop_close(l, NULL);
+    seen.awaits[at++] = gather_calls(&calls, 1, 0) ? 0 : -errno;
+    seen.awaits[at++] = task_wrap(c, NULL) ? 0 : -errno;
+    seen.awaits[at++] = run_in_executor(NULL, body, NULL) ? 0 : -errno;
+    seen.awaits[at++] = run_in_executor_taking(NULL, body, NULL, NULL) ? 0 : -errno;
+    seen.awaits[at++] = to_thread(body, NULL, NULL, NULL);
+    seen.awaits[at++] = process_spawn(program, NULL, 0, NULL) ? 0 : -errno;
+    seen.awaits[at++] = timeout_enter(&limit, 1, NULL);
+    seen.awaits[at++] = timeout_enter_at(&limit, 1, NULL);
+    seen.awaits[at++] = io_wait_readable(0, -1, NULL);
+    seen.awaits[at++] = io_wait_writable(0, -1, NULL);
+    seen.awaits[at++] = (int)io_read(0, NULL, 0, -1, NULL);
+    seen.awaits[at++] = (int)io_write(0, NULL, 0, -1, NULL);
+    seen.awaits[at++] = io_connect(0, NULL, 0, -1, NULL);
+    (void)coro_free(c);
     seen.loop = loop_running();
     return NULL;
 }
@@ -242,14 +343,17 @@ static int without_a_loop_main(void *arg, void **ret_result, struct err *e)
 
 static void a_thread_without_a_loop_is_told(void **state)
 {
-    static const int expected[8] = {ERROR_NO_LOOP, ERROR_NO_LOOP,      ERROR_NO_TASK,
-                                    ERROR_NO_TASK, ERROR_NO_LOOP,      ERROR_NO_LOOP,
-                                    ERROR_NO_TASK, ERROR_CLOSE_RUNNING};
+    static const int expected[WITHOUT_A_LOOP] = {
+        ERROR_NO_LOOP, ERROR_NO_LOOP, ERROR_NO_TASK,       ERROR_NO_TASK, ERROR_NO_LOOP,
+        ERROR_NO_LOOP, ERROR_NO_TASK, ERROR_CLOSE_RUNNING, ERROR_NO_LOOP, ERROR_NO_LOOP,
+        ERROR_NO_LOOP, ERROR_NO_LOOP, ERROR_NO_LOOP,       ERROR_NO_LOOP, ERROR_NO_TASK,
+        ERROR_NO_TASK, ERROR_NO_TASK, ERROR_NO_TASK,       ERROR_NO_TASK, ERROR_NO_TASK,
+        ERROR_NO_TASK};
     (void)state;
     assert_int_equal(run(without_a_loop_main, NULL, NULL, NULL), 0);
     assert_int_equal(seen.code, ERROR_RUNNING);
     assert_string_equal(seen.err.text, "This event loop is already running");
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < WITHOUT_A_LOOP; i++)
         assert_int_equal(seen.awaits[i], expected[i]);
     assert_null(seen.loop);
 }
@@ -311,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_call_on_another_thread_ends_the_process),
+        cmocka_unit_test(what_a_loop_uses_is_refused_to_other_threads),
         cmocka_unit_test(a_thread_without_a_loop_is_told),
         cmocka_unit_test(a_loop_that_waits_for_itself_ends_the_process),
         cmocka_unit_test(an_executor_that_waits_for_itself_ends_the_process),

@@ -51,6 +51,7 @@ struct aqueue *aqueue_free(struct aqueue *q)
 {
     if (!q)
         return NULL;
+    waiters_check(&q->getters, __func__);
     if (q->getters.inside || q->putters.inside || q->finished.waiters.inside)
         error_fatal("aqueue_free: a task still waits in the queue");
     free(q->item);
@@ -61,18 +62,21 @@ struct aqueue *aqueue_free(struct aqueue *q)
 size_t aqueue_size(const struct aqueue *q)
 {
     GIVEN(q);
+    waiters_check(&q->getters, __func__);
     return q->n;
 }
 
 bool aqueue_empty(const struct aqueue *q)
 {
     GIVEN(q);
+    waiters_check(&q->getters, __func__);
     return q->n == 0;
 }
 
 bool aqueue_full(const struct aqueue *q)
 {
     GIVEN(q);
+    waiters_check(&q->getters, __func__);
     return q->maxsize && q->n >= q->maxsize;
 }
 
@@ -140,6 +144,9 @@ static void *take_out(struct aqueue *q)
 int aqueue_put_nowait(struct aqueue *q, void *item, struct err *e)
 {
     GIVEN(q);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     if (aqueue_full(q))
         return error_set(e, ERROR_QUEUE_FULL);
     if (q->n == q->room && grow(q) < 0)
@@ -158,6 +165,9 @@ int aqueue_get_nowait(struct aqueue *q, void **ret_item, struct err *e)
 {
     GIVEN(q);
     GIVEN(ret_item);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     if (aqueue_empty(q))
         return error_set(e, ERROR_QUEUE_EMPTY);
     *ret_item = take_out(q);
@@ -168,9 +178,12 @@ int aqueue_get_nowait(struct aqueue *q, void **ret_item, struct err *e)
 int aqueue_put(struct aqueue *q, void *item, struct err *e)
 {
     GIVEN(q);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     while (aqueue_full(q)) {
         bool woken;
-        int r = waiters_wait(&q->putters, &woken, e);
+        r = waiters_wait(&q->putters, &woken, e);
         if (r == 0)
             continue;
         if (woken && !aqueue_full(q))
@@ -184,9 +197,12 @@ int aqueue_get(struct aqueue *q, void **ret_item, struct err *e)
 {
     GIVEN(q);
     GIVEN(ret_item);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     while (aqueue_empty(q)) {
         bool woken;
-        int r = waiters_wait(&q->getters, &woken, e);
+        r = waiters_wait(&q->getters, &woken, e);
         if (r == 0)
             continue;
         if (woken && !aqueue_empty(q))
@@ -199,6 +215,9 @@ int aqueue_get(struct aqueue *q, void **ret_item, struct err *e)
 int aqueue_task_done(struct aqueue *q, struct err *e)
 {
     GIVEN(q);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     if (!q->unfinished)
         return err_set(e, -EINVAL, "task_done() called too many times");
     if (--q->unfinished == 0)
@@ -209,5 +228,8 @@ int aqueue_task_done(struct aqueue *q, struct err *e)
 int aqueue_join(struct aqueue *q, struct err *e)
 {
     GIVEN(q);
+    int r = waiters_enter(&q->getters, e);
+    if (r < 0)
+        return r;
     return q->unfinished ? event_wait(&q->finished, e) : 0;
 }

@@ -31,12 +31,15 @@ int condition_wait(struct condition *c, struct err *e)
 {
     GIVEN(c);
     bool woken;
+    int r = waiters_enter(&c->waiters, e);
+    if (r < 0)
+        return r;
     if (!c->lock->locked)
         return err_set(e, ERROR_RUNTIME, "cannot wait on un-acquired lock");
     if (!task_current())
         return error_set(e, ERROR_NO_TASK); /* the lock is not given up: it could not be awaited */
     (void)lock_release(c->lock, NULL);
-    int r = take_again(c, waiters_wait(&c->waiters, &woken, e), e);
+    r = take_again(c, waiters_wait(&c->waiters, &woken, e), e);
     if (r < 0 && woken)
         (void)waiters_wake(&c->waiters); /* its notify is for the next, or nobody would wake */
     return r;
@@ -55,6 +58,9 @@ int condition_wait_for(struct condition *c, bool (*holds)(void *arg), void *arg,
 int condition_notify(struct condition *c, unsigned n, struct err *e)
 {
     GIVEN(c);
+    int r = waiters_enter(&c->waiters, e);
+    if (r < 0)
+        return r;
     if (!c->lock->locked)
         return err_set(e, ERROR_RUNTIME, "cannot notify on un-acquired lock");
     while (n && waiters_wake(&c->waiters))

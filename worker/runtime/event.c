@@ -9,6 +9,7 @@ void event_init(struct event *v)
 void event_set(struct event *v)
 {
     GIVEN(v);
+    waiters_must_enter(&v->waiters, __func__);
     if (v->set)
         return;
     v->set = true;
@@ -18,12 +19,14 @@ void event_set(struct event *v)
 void event_clear(struct event *v)
 {
     GIVEN(v);
+    waiters_must_enter(&v->waiters, __func__);
     v->set = false;
 }
 
 bool event_is_set(const struct event *v)
 {
     GIVEN(v);
+    waiters_check(&v->waiters, __func__);
     return v->set;
 }
 
@@ -31,5 +34,6 @@ int event_wait(struct event *v, struct err *e)
 {
     GIVEN(v);
     bool woken;
-    return v->set ? 0 : waiters_wait(&v->waiters, &woken, e);
+    int r = waiters_enter(&v->waiters, e);
+    return r < 0 || v->set ? r : waiters_wait(&v->waiters, &woken, e);
 }

@@ -138,6 +138,8 @@ struct loop {
     void *on_exception_arg;
     struct loop_part *parts;
     unsigned long objects; /* futures alive: together they hold one reference */
+    uint64_t number;       /* from 1, never used again */
+    struct loop *running_next;
     struct ev_loop *ev;
     ev_io wake;
     ev_timer alarm;
@@ -155,6 +157,10 @@ struct loop {
 void loop_hold(struct loop *l);    /* for an object that points to it */
 void loop_release(struct loop *l); /* may be the end of it */
 void loop_check_other(const struct loop *l, const char *who);
+/* running.c: any thread */
+void running_add(struct loop *l);
+void running_remove(struct loop *l);
+bool running_has(uint64_t number); /* of a loop: some thread runs it */
 /* poll.c: libev */
 int poll_open(struct loop *l);
 void poll_close(struct loop *l);

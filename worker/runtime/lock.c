@@ -11,12 +11,15 @@ void lock_init(struct lock *l)
 int lock_acquire(struct lock *l, struct err *e)
 {
     GIVEN(l);
+    int r = waiters_enter(&l->waiters, e);
+    if (r < 0)
+        return r;
     if (!l->locked && waiters_idle(&l->waiters)) {
         l->locked = true;
         return 0;
     }
     bool woken;
-    int r = waiters_wait(&l->waiters, &woken, e);
+    r = waiters_wait(&l->waiters, &woken, e);
     if (r == 0)
         l->locked = true;
     else if (r == -ECANCELED && !l->locked)
@@ -27,6 +30,9 @@ int lock_acquire(struct lock *l, struct err *e)
 int lock_release(struct lock *l, struct err *e)
 {
     GIVEN(l);
+    int r = waiters_enter(&l->waiters, e);
+    if (r < 0)
+        return r;
     if (!l->locked)
         return error_set(e, ERROR_NOT_LOCKED);
     l->locked = false;
@@ -38,5 +44,6 @@ int lock_release(struct lock *l, struct err *e)
 bool lock_locked(const struct lock *l)
 {
     GIVEN(l);
+    waiters_check(&l->waiters, __func__);
     return l->locked;
 }

@@ -1,8 +1,9 @@
 /* lock.h - one task at a time. Runs on: the loop's thread. Awaits only where said.
  * Errors: negative codes.
- * Ownership: the caller's storage; it is given up when nobody holds it or waits for it. Tasks of
- * two loops cannot wait for it at once: ERROR_OTHER_LOOP; likewise for event, condition, semaphore
- * and queue.
+ * Ownership: the caller's storage; it is given up when nobody holds it or waits for it. It belongs
+ * to the loop that used it last as long as that one runs, or a task of it waits: ERROR_OTHER_LOOP
+ * from everywhere else, and functions that return no code end the process with a sentence; likewise
+ * for event, condition, semaphore and queue.
  * Fair: who has waited longest is next. Source: CPython 3.11 asyncio.Lock. */
 #ifndef RUNTIME_LOCK_H
 #define RUNTIME_LOCK_H

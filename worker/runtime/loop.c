@@ -11,6 +11,7 @@
 #define STACKS_PER_SLAB 256
 
 _Thread_local struct loop *loop_of_thread;
+static atomic_uint_fast64_t loops; /* made so far */
 
 static struct loop *destroy(struct loop *l)
 {
@@ -34,6 +35,7 @@ struct loop *loop_new(size_t stack_bytes)
         return NULL;
     l->wake_fd = -1;
     atomic_init(&l->refs, 1);
+    l->number = atomic_fetch_add(&loops, 1) + 1;
     recycle_init(&l->tasks, sizeof(struct task));
     recycle_init(&l->handles, sizeof(struct handle));
     recycle_init(&l->futures, sizeof(struct future));
@@ -281,12 +283,14 @@ int loop_run_forever(struct loop *l, struct err *e)
     if (atomic_exchange(&l->running, true))
         return error_set(e, ERROR_RUNNING); /* another thread was quicker */
     loop_of_thread = l;
+    running_add(l);
     do {
         run_once(l);
     } while (!l->stopping && l->interrupt == 0);
     l->stopping = false;
     r = l->interrupt;
     l->interrupt = 0;
+    running_remove(l);
     atomic_store(&l->running, false);
     loop_of_thread = NULL;
     return r < 0 ? error_set(e, r) : 0;

@@ -28,12 +28,15 @@ static void wake_next(struct semaphore *s)
 int semaphore_acquire(struct semaphore *s, struct err *e)
 {
     GIVEN(s);
+    int r = waiters_enter(&s->waiters, e);
+    if (r < 0)
+        return r;
     if (!semaphore_locked(s)) {
         s->value--;
         return 0;
     }
     bool woken;
-    int r = waiters_wait(&s->waiters, &woken, e);
+    r = waiters_wait(&s->waiters, &woken, e);
     if (r < 0 && woken) {
         s->value++; /* its turn had come: the next one has it */
         wake_next(s);
@@ -46,6 +49,9 @@ int semaphore_acquire(struct semaphore *s, struct err *e)
 int semaphore_release(struct semaphore *s, struct err *e)
 {
     GIVEN(s);
+    int r = waiters_enter(&s->waiters, e);
+    if (r < 0)
+        return r;
     if (s->bound && s->value >= s->bound)
         return err_set(e, -EINVAL, "BoundedSemaphore released too many times");
     if (s->value == UINT_MAX)
@@ -58,5 +64,6 @@ int semaphore_release(struct semaphore *s, struct err *e)
 bool semaphore_locked(const struct semaphore *s)
 {
     GIVEN(s);
+    waiters_check(&s->waiters, __func__);
     return s->value == 0 || !waiters_idle(&s->waiters);
 }

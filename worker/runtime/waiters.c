@@ -28,6 +28,37 @@ static void link_out(struct waiters *w, struct waiter *x)
     x->linked = false;
 }
 
+static uint64_t number_here(void)
+{
+    return loop_of_thread ? loop_of_thread->number : 0;
+}
+
+static bool is_elsewhere(const struct waiters *w)
+{
+    return w->loop != number_here() && w->loop && running_has(w->loop);
+}
+
+int waiters_enter(struct waiters *w, struct err *e)
+{
+    if (is_elsewhere(w))
+        return error_set(e, ERROR_OTHER_LOOP);
+    w->loop = number_here();
+    return 0;
+}
+
+void waiters_must_enter(struct waiters *w, const char *who)
+{
+    waiters_check(w, who);
+    w->loop = number_here();
+}
+
+void waiters_check(const struct waiters *w, const char *who)
+{
+    if (is_elsewhere(w))
+        error_fatal("%s: called from another thread than the loop's; use loop_call_soon_threadsafe",
+                    who);
+}
+
 /* Only the row and the await know the future, so the last reference is the waiter's own. */
 static void end_waiter(struct future *f)
 {

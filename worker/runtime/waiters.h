@@ -6,6 +6,7 @@
 #define RUNTIME_WAITERS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "worker/runtime/future.h"
 
@@ -14,7 +15,16 @@ struct waiter;
 struct waiters {
     struct waiter *first, *last;
     unsigned inside; /* who stands in it, or was called and has not gone on yet */
+    uint64_t loop;   /* number of the loop that used it last; 0: none */
 };
+
+/* The first line of what is done to the object around the row: it is the running loop's from here.
+ * 0; ERROR_OTHER_LOOP: the loop that used it last runs on another thread. */
+int waiters_enter(struct waiters *w, struct err *e);
+/* The same for functions without an error: ends the process with a sentence. */
+void waiters_must_enter(struct waiters *w, const char *who);
+/* The same for who only looks. */
+void waiters_check(const struct waiters *w, const char *who);
 
 /* Awaits its turn, at the end of the row. 0; -ECANCELED, then *ret_woken says whether its turn had
  * come all the same; ERROR_NO_TASK, ERROR_OTHER_LOOP (tasks of another loop stand there). */
