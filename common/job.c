@@ -27,11 +27,20 @@ struct job *job_new(const struct conf_queue *conf, const void *payload, size_t l
     return j;
 }
 
+struct job *job_share(struct job *j)
+{
+    assert(j->magic == JOB_MAGIC);
+    atomic_fetch_add(&j->shares, 1);
+    return j;
+}
+
 struct job *job_free(struct job *j)
 {
     if (!j)
         return NULL;
     assert(j->magic == JOB_MAGIC);
+    if (atomic_fetch_sub(&j->shares, 1) > 0)
+        return NULL;
     j->magic = 0;
     free(j->reason);
     free(j->record);

@@ -52,7 +52,8 @@ struct job_evidence {
 struct job {
     struct mail mail; /* first: a mailbox hands on jobs */
     unsigned magic;
-    uint32_t index; /* in its batch: the list's index is -(index + 1) */
+    atomic_uint shares; /* beside its owner's, see job_share */
+    uint32_t index;     /* in its batch: the list's index is -(index + 1) */
     struct batch *batch;
     const char *birth;             /* borrowed from the batch: the id's front */
     const struct conf_queue *conf; /* borrowed */
@@ -65,7 +66,7 @@ struct job {
     bool large;              /* over max_payload: len tells how large, payload is empty */
     bool condemned;          /* it brought the daemon down too often */
     bool running;            /* handed to a worker, not back yet */
-    bool begun;              /* its handler was called */
+    atomic_bool begun;       /* its handler was called */
     bool once;               /* delivered at most once: it is nowhere but here */
     bool tried;              /* its settle may have run before: the answer was lost */
     enum job_outcome outcome;
@@ -92,6 +93,9 @@ struct job {
 /* Gives; NULL on no memory. Copies the payload (NULL: large). Borrows batch, birth and conf. */
 struct job *job_new(const struct conf_queue *conf, const void *payload, size_t len);
 struct job *job_free(struct job *j); /* takes; NULL is fine; returns NULL */
+/* Shares: its payload stays where it is until one job_free more. Any thread; nothing else of it may
+ * be looked at but `cancel`. Returns j. */
+struct job *job_share(struct job *j);
 
 /* Asks for its end, for this reason. False: it was asked for already, for one that counts more or
  * as much. Any thread. */

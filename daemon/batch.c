@@ -63,6 +63,9 @@ struct batch *batch_free(struct batch *b)
 {
     if (!b)
         return NULL;
+    b->forgotten = b->late > 0; /* they name it */
+    if (b->forgotten)
+        return NULL;
     for (uint32_t i = 0; b->job && i < b->length; i++)
         (void)job_free(b->job[i]);
     free(b->job);
@@ -74,6 +77,14 @@ struct batch *batch_free(struct batch *b)
     (void)epoch_unref(b->epoch);
     free(b);
     return NULL;
+}
+
+void batch_late(struct job *j)
+{
+    struct batch *b = j->batch;
+    (void)job_free(j);
+    if (--b->late == 0 && b->forgotten)
+        (void)batch_free(b);
 }
 
 int batch_fill(struct batch *b, uint32_t length, const void *bits, size_t nbytes)

@@ -48,6 +48,8 @@ struct batch {
     uint32_t special;   /* of these: each has a record to be written, or something to deliver */
     uint32_t out;       /* settles on the way */
     struct job **job;   /* by index; NULL: unread or settled */
+    uint32_t late;      /* jobs beside these: given up, and not back from their workers */
+    bool forgotten;     /* it is freed when the last of them has come back */
     uint8_t *bits;      /* settled before the batch was read, or NULL */
     struct job *done;   /* ended as done, not on the way, by job->next */
     int64_t done_since_ms; /* when the oldest of them ended */
@@ -78,8 +80,8 @@ struct epoch *epoch_unref(struct epoch *e); /* returns NULL */
 /* Gives a batch of the queue's present epoch; not yet in the queue's list. kind: "" or "r"
  * (records). */
 struct batch *batch_new(struct queue *q, const char *kind, uint64_t number);
-/* Takes; jobs in it are freed too. Must not be in a list. NULL and half-built are fine; returns
- * NULL. */
+/* Takes; jobs in it are freed too, by the last of those that are late. Must not be in a list. NULL
+ * and half-built are fine; returns NULL. */
 struct batch *batch_free(struct batch *b);
 
 /* What is in Redis became known: length jobs, of which the bits say which are settled. 0 or
@@ -90,6 +92,8 @@ bool batch_bit(const struct batch *b, uint32_t index);
 uint32_t batch_unread(const struct batch *b);
 /* How that job brought the daemon down, once too often; NULL: not so often. limit: by notes. */
 const char *batch_condemned(const struct batch *b, uint32_t index, unsigned limit);
+/* Takes one that was late. */
+void batch_late(struct job *j);
 uint32_t batch_begun(const struct batch *b); /* one behind the last job that runs or has ended */
 
 /* `1 <birth> <recoveries> <strikes> <mark>`, malloc'd; NULL on no memory. */

@@ -189,7 +189,9 @@ static void not_ended(struct job *j)
 
 static void came_back(struct job *j)
 {
-    assert(j->magic == JOB_MAGIC && j->running);
+    assert(j->magic == JOB_MAGIC);
+    if (!j->running)
+        return batch_late(j);
     count_running(j, -1);
     if (outcome_decide(j))
         settle_ended(j);
@@ -227,8 +229,15 @@ void dispatch_open(struct master *m)
 void dispatch_close(struct master *m)
 {
     ev_async_stop(m->loop, &m->results_wake);
-    for (struct mail *mail = mailbox_take(&m->results); mail; mail = mail->next)
-        count_running((struct job *)mail, -1);
+    struct mail *next;
+    for (struct mail *mail = mailbox_take(&m->results); mail; mail = next) {
+        struct job *j = (struct job *)mail;
+        next = mail->next;
+        if (j->running)
+            count_running(j, -1);
+        else
+            batch_late(j);
+    }
 }
 
 static void cancel_at_end(struct job *j, bool at_once)
@@ -238,11 +247,66 @@ static void cancel_at_end(struct job *j, bool at_once)
         worker_cancel(j->batch->queue->master->workers[j->worker], j);
 }
 
-void dispatch_cancel_all(struct master *m, bool at_once)
+static void each_running(struct master *m, void (*fn)(struct job *j, bool at_once), bool at_once)
 {
     for (size_t i = 0; i < m->nqueues; i++)
-        for (struct batch *b = m->queues[i]->batches; b; b = b->next)
+        for (struct batch *b = m->queues[i]->batches, *next; b; b = next) {
+            next = b->next;
             for (uint32_t n = 0; n < b->read; n++)
                 if (b->job[n] && b->job[n]->running)
-                    cancel_at_end(b->job[n], at_once);
+                    fn(b->job[n], at_once);
+        }
+}
+
+void dispatch_cancel_all(struct master *m, bool at_once)
+{
+    each_running(m, cancel_at_end, at_once);
+}
+
+/* What stands in its place: what the worker may write to is its own until it comes back. NULL: no
+ * memory. */
+static struct job *stand_in(const struct job *j)
+{
+    struct job *s = job_new(j->conf, j->once ? j->payload : "", j->once ? j->len : 0);
+    if (!s)
+        return NULL;
+    s->index = j->index;
+    s->batch = j->batch;
+    s->birth = j->birth;
+    s->start_until = j->start_until;
+    s->once = j->once;
+    s->attempt = j->attempt;
+    s->strikes = j->strikes;
+    s->first_ms = j->first_ms;
+    s->head = j->head;
+    s->outcome = JOB_CANCELLED;
+    atomic_init(&s->cancel, atomic_load(&j->cancel));
+    atomic_init(&s->begun, atomic_load(&j->begun));
+    if ((j->id && !(s->id = strdup(j->id))) || (j->record && !(s->record = strdup(j->record))))
+        return job_free(s);
+    return s;
+}
+
+static void give_up(struct job *j, bool at_once)
+{
+    struct batch *b = j->batch;
+    struct job *s = stand_in(j);
+    (void)at_once;
+    if (!s)
+        return; /* it lies in Redis, under this instance */
+    count_running(j, -1);
+    b->job[j->index] = s;
+    b->late++;
+    if (outcome_decide(s))
+        settle_ended(s);
+    else
+        not_ended(s);
+}
+
+void dispatch_give_up(struct master *m)
+{
+    if (m->running)
+        log_warn("given-up", "running=%u what='they do not end when they are cancelled'",
+                 m->running);
+    each_running(m, give_up, false);
 }

@@ -11,5 +11,8 @@ void dispatch_open(struct master *m);
 void dispatch_close(struct master *m);
 /* Again with at_once: what cleans up already is not waited for any more. */
 void dispatch_cancel_all(struct master *m, bool at_once);
+/* What has not come back is not waited for any more: it counts as cancelled. The process ends soon,
+ * and beside it where it must. */
+void dispatch_give_up(struct master *m);
 
 #endif

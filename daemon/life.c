@@ -4,7 +4,7 @@
  *               back
  *   DRAINING    jobs may finish for shutdown_timeout; a second signal, or QUIT at any time, goes on
  *               at once
- *   CANCELLING  what still runs is cancelled
+ *   CANCELLING  what still runs is cancelled; what does not end then is not waited for
  *   LEAVING     outcomes are settled, the rest is given back, each queue is released: within a
  *               bound, then the process ends
  *
@@ -68,6 +68,12 @@ static void cancel_all(struct master *m, bool at_once)
     m->life = LIFE_CANCELLING;
     dispatch_cancel_all(m, at_once);
     set_timer(m, (double)cancel_ms(m->conf) / 1000, 0);
+}
+
+static void RUNS_ON(on_master) give_up(struct master *m)
+{
+    dispatch_give_up(m);
+    leave(m);
 }
 
 static void RUNS_ON(on_master) drain(struct master *m)
@@ -146,7 +152,7 @@ static void on_life_timer(struct ev_loop *loop, ev_timer *w, int revents)
     if (m->life == LIFE_DRAINING)
         cancel_all(m, false);
     else if (m->life == LIFE_CANCELLING)
-        leave(m);
+        give_up(m);
     else if (m->life == LIFE_LEAVING)
         leave_step(m);
 }

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -17,9 +19,13 @@
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
 #include "daemon/tracking.h"
+#include "worker/handler/handler.h"
 
 #define RECORD_HEAD 65536 /* room for the head of a record in front of the largest payload */
 #define BEAT_GAP_MS 100   /* no more than ten beats a second, whoever asks */
+#define END_MS 1000       /* for the workers to end when nothing runs any more */
+#define END_RUNNING_MS 15000
+#define END_AT_ONCE_MS 400
 
 bool master_quiet(const struct master *m)
 {
@@ -327,14 +333,41 @@ int master_run(struct master *m)
     return m->exit_code;
 }
 
+/* A task does not end, or keeps its loop: all that concerns Redis was done, and what it still uses
+ * cannot be freed. */
+static void RUNS_ON(on_master) end_beside(const struct master *m, size_t stuck)
+{
+    log_warn("worker-stuck", "workers=%zu what='a job does not end: the process ends beside it'",
+             stuck);
+    worker_kill_children();
+    (void)fflush(stdout);
+    _exit(m->exit_code);
+}
+
+static void RUNS_ON(on_master) end_workers(struct master *m)
+{
+    int64_t ms = atomic_load(&handler_at_once) ? END_AT_ONCE_MS
+                 : m->running                  ? END_RUNNING_MS
+                                               : END_MS;
+    int64_t by = clock_now_ms() + ms;
+    size_t stuck = 0;
+    for (size_t i = 0; i < m->nworkers; i++)
+        worker_stop(m->workers[i]);
+    for (size_t i = 0; i < m->nworkers; i++)
+        stuck += !worker_ended(m->workers[i], by);
+    if (stuck)
+        end_beside(m, stuck);
+    for (size_t i = 0; i < m->nworkers; i++)
+        (void)worker_free(m->workers[i]); /* their last jobs lie in the mailbox */
+}
+
 struct master *master_free(struct master *m)
 {
     if (!m)
         return NULL;
     m->life = LIFE_ENDED;
     m->admin = admin_free(m->admin);
-    for (size_t i = 0; i < m->nworkers; i++)
-        (void)worker_free(m->workers[i]); /* their last jobs lie in the mailbox */
+    end_workers(m);
     dispatch_close(m);
     for (size_t i = 0; i < m->nqueues; i++)
         claim_close(m->queues[i]);

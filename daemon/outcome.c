@@ -59,7 +59,7 @@ static void was_cancelled(struct job *j, enum job_cancel why)
 {
     if (why == CANCEL_TIMEOUT)
         set_reason(j, "timeout after %g s", (double)j->conf->timeout_ms / 1000);
-    else if (why == CANCEL_SHUTDOWN && j->once && j->begun)
+    else if (why == CANCEL_SHUTDOWN && j->once && atomic_load(&j->begun))
         set_reason(j, "the daemon ended while it ran");
     else if (why == CANCEL_NONE)
         set_reason(j, "its handler says cancelled, and nobody cancelled it");

@@ -9,12 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "common/thread.h"
 #include "worker/crash.h"
 #include "worker/handler/handler.h"
 #include "worker/runtime/loop.h"
+#include "worker/runtime/process.h"
 #include "worker/runtime/run.h"
 #include "worker/runtime/stack.h"
 #include "worker/runtime/task.h"
@@ -46,7 +48,8 @@ struct worker {
     struct loop *loop;
     pthread_t thread;
     bool started;
-    sem_t up; /* init hooks have run, or failed */
+    sem_t up;   /* init hooks have run, or failed */
+    sem_t down; /* no task is left */
     struct err failed;
     struct hook *hooks; /* by queue */
     struct post poke, stop;
@@ -115,7 +118,7 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     }
     struct err why = {0};
     crash_job(j);
-    j->begun = true;
+    atomic_store(&j->begun, true);
     int64_t begun_ms = clock_now_ms();
     j->outcome = hook->handler->run(j, hook->state, &why);
     j->run_ms = clock_now_ms() - begun_ms;
@@ -290,6 +293,7 @@ static void *worker_main(void *arg)
         (void)loop_run_forever(w->loop, &e);
         (void)run_teardown(w->loop, &e); /* cancels what still runs and waits for it */
     }
+    (void)sem_post(&w->down);
     run_exit_hooks(w);
     thread_leave();
     return NULL;
@@ -309,6 +313,7 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
     w->poke = (struct post){.item = {.ops = &poke_ops}, .worker = w};
     w->stop = (struct post){.item = {.ops = &stop_ops}, .worker = w};
     (void)sem_init(&w->up, 0, 0);
+    (void)sem_init(&w->down, 0, 0);
     w->hooks = calloc(conf->nqueues, sizeof *w->hooks);
     w->loop = loop_new(0);
     if (!w->hooks || !w->loop) {
@@ -330,16 +335,37 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
     return worker_free(w);
 }
 
+void worker_stop(struct worker *w)
+{
+    post(&w->stop);
+}
+
+void worker_kill_children(void)
+{
+    process_kill_all();
+}
+
+bool worker_ended(struct worker *w, int64_t by_ms)
+{
+    struct timespec by = {.tv_sec = by_ms / 1000, .tv_nsec = by_ms % 1000 * 1000000};
+    int r;
+    do {
+        r = sem_clockwait(&w->down, CLOCK_MONOTONIC, &by);
+    } while (r < 0 && errno == EINTR);
+    return r == 0;
+}
+
 struct worker *worker_free(struct worker *w)
 {
     if (!w)
         return NULL;
     if (w->started) {
-        post(&w->stop);
+        worker_stop(w);
         (void)pthread_join(w->thread, NULL);
     }
     (void)loop_free(w->loop);
     (void)sem_destroy(&w->up);
+    (void)sem_destroy(&w->down);
     free(w->hooks);
     free(w);
     return NULL;

@@ -1,5 +1,5 @@
 /* worker.h - one worker: a thread with its own coroutine event loop, one task a job.
- * Runs on: worker_new, _submit, _cancel and _free on the master; the rest on its own
+ * Runs on: worker_new, _submit, _cancel, _stop, _ended and _free on the master; the rest on its own
  * thread. Never awaits. Errors: negative errno. Ownership: a submitted job is the worker's until it
  * comes back by the results mailbox. */
 #ifndef WORKER_WORKER_H
@@ -42,7 +42,15 @@ const char *worker_stack_guard(void);
  * that job in fd (crash.h). Once a process, when all workers have started. Borrows fd. */
 void worker_note_crashes(int fd, const char *run);
 
-/* Takes: cancels what still runs, ends the loop, joins the thread. NULL is fine; returns NULL. */
+/* Its end begins: what still runs is cancelled, then the loop ends. */
+void worker_stop(struct worker *w);
+/* Behind worker_stop: waits until nothing runs any more. False at that time (clock_now_ms): a task
+ * does not end, or does not let the loop go on; worker_free would wait for it. */
+bool worker_ended(struct worker *w, int64_t by_ms);
+/* The process ends beside a worker that does not: kills what handlers have started, each with its
+ * group. Any thread. */
+void worker_kill_children(void);
+/* Takes: worker_stop, joins the thread. NULL is fine; returns NULL. */
 struct worker *worker_free(struct worker *w);
 
 #endif

@@ -30,7 +30,7 @@ $(BUILD)/tests/e2e/plugin/%.so: conf/plugin/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(PLUGIN_CC)
 
-$(BUILD)/tests/e2e/test_plugin $(BUILD)/tests/e2e/test_plugin_blocking: | $(E2E_PLUGINS)
+$(addprefix $(BUILD)/tests/e2e/test_,handlers plugin plugin_blocking plugin_deaf): | $(E2E_PLUGINS)
 
 # The daemon with clocks and allocations that a test shakes.
 SHAKEN := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/e2e/shaken/*.c)))

@@ -273,9 +273,8 @@ static void a_job_is_not_taken_back_before_its_last_task_has_ended(void **state)
 /* Orders at the end ------------------------------------------------------------------------------
  */
 
-/* What ends late goes back late, or not in this life: then what is older stays behind with it, and
- * the next life has them in their order. */
-static void what_will_not_end_keeps_what_is_older_behind_it(void **state)
+/* It is not waited for, and what is older goes back in front of it. */
+static void what_will_not_end_goes_back_in_its_order(void **state)
 {
     struct scene *s = *state;
     push(s, "queue", "600.1");
@@ -286,9 +285,12 @@ static void what_will_not_end_keeps_what_is_older_behind_it(void **state)
     push(s, "queue", "600.2");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.2") == 1);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
-    assert_int_equal(claimed(s, "queue"), 2);
-    assert_int_equal(ask_int(s, "LLEN queue"), 1);
-    assert_string_equal(ask_text(s, "LPOP queue"), "600.2");
+    assert_int_equal(claimed(s, "queue"), 0);
+    assert_int_equal(stat_of(s, "queue", "given_back"), 3);
+    assert_string_equal(ask_text(s, "RPOP queue"), "600.1");
+    assert_string_equal(ask_text(s, "RPOP queue"), "stubborn");
+    assert_string_equal(ask_text(s, "RPOP queue"), "600.2");
+    assert_string_equal(left_over(s), "");
 }
 
 int main(void)
@@ -307,7 +309,7 @@ int main(void)
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),
         SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
-        SCENE(what_will_not_end_keeps_what_is_older_behind_it),
+        SCENE(what_will_not_end_goes_back_in_its_order),
     };
     return scene_run(tests);
 }

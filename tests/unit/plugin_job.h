@@ -12,6 +12,7 @@ static const struct conf_queue conf = {.name = name_of_queue,
                                        .attempts = 7,
                                        .timeout_ms = 5000,
                                        .output_limit = 4,
+                                       .max_payload = 100,
                                        .result_list = no_text,
                                        .on_success = no_text};
 static struct plugin_hook hook;

@@ -1,5 +1,5 @@
 /* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
-/* The job as a plugin sees it, what it makes of its outcome, and a job that blocks. */
+/* The job as a plugin sees it, what it makes of its outcome, and a whole job. */
 #include "tests/unit/plugin_job.h"
 
 #include <stdlib.h>
@@ -157,6 +157,13 @@ static void what_run_returns_is_an_outcome(void **state)
             fail_msg("row %zu: %d, %d '%s'", i, (int)outcome, why.code, why.text);
     }
     struct job *j = job_of(&conf, "");
+    struct err large = {0};
+    job_result(j, malloc(101), 101);
+    assert_int_equal(plugin_outcome(j, RPOPD_DONE, &large), JOB_DEAD);
+    assert_string_equal(large.text, "its result is larger than max_payload, 100 bytes");
+    assert_null(j->result);
+    (void)job_free(j);
+    j = job_of(&conf, "");
     struct err open = {.code = -EIO};
     memset(open.text, 'x', sizeof open.text); /* a plugin forgot the NUL */
     assert_int_equal(plugin_outcome(j, -EIO, &open), JOB_RETRY);
@@ -164,7 +171,7 @@ static void what_run_returns_is_an_outcome(void **state)
     (void)job_free(j);
 }
 
-/* ---- a job that blocks ---- */
+/* ---- a whole job, of both kinds ---- */
 
 static int fill(struct rpopd_job *job, void *state, struct rpopd_error *e)
 {
@@ -175,7 +182,10 @@ static int fill(struct rpopd_job *job, void *state, struct rpopd_error *e)
         return rpopd_job_dead(job, "payload");
     if (strcmp(rpopd_job_id(job), "run.1-2-3") != 0 || rpopd_job_attempt(job) != 2)
         return rpopd_job_dead(job, "id");
-    if (rpopd_sleep(1, NULL) != RPOPD_NO_TASK)
+    int r = rpopd_sleep(1, NULL);
+    if (r == -ENOMEM)
+        return r;
+    if (r != (job->hook->conf.handler.blocking ? RPOPD_NO_TASK : 0))
         return rpopd_job_dead(job, "await");
     if (rpopd_job_output(job, "output", 6) < 0 || rpopd_job_result(job, "result", 6) < 0)
         return -ENOMEM;
@@ -194,17 +204,17 @@ static int run_one(void *arg, void **ret_result, struct err *e)
 {
     struct blocking *b = arg;
     (void)ret_result, (void)e;
-    b->outcome = plugin_run_blocking(&hook, b->job, &b->why);
+    b->outcome = plugin_run(b->job, &hook, &b->why);
     return 0;
 }
 
-static void what_a_blocking_one_says_comes_to_its_job(void **state)
+static void what_it_says_comes_to_its_job(bool blocking)
 {
-    (void)state;
     int runs = 0;
     struct conf_queue wanting = conf;
     wanting.result_key_ttl_ms = 1;
     hook_begin(2);
+    hook.conf.handler.blocking = blocking;
     hook.plugin.run = fill;
     hook.state = &runs;
     struct blocking b = {.job = job_of(&wanting, "fill")};
@@ -216,9 +226,21 @@ static void what_a_blocking_one_says_comes_to_its_job(void **state)
     assert_memory_equal(b.job->evidence.output, "tput", 4);
     assert_memory_equal(b.job->result, "result", 6);
     assert_int_equal(runs, 1);
-    assert_int_equal(hook.awaited, 0);
+    assert_int_equal(hook.left, 0);
     (void)job_free(b.job);
     hook_end();
+}
+
+static void what_a_coroutine_says_comes_to_its_job(void **state)
+{
+    (void)state;
+    what_it_says_comes_to_its_job(false);
+}
+
+static void what_a_blocking_one_says_comes_to_its_job(void **state)
+{
+    (void)state;
+    what_it_says_comes_to_its_job(true);
 }
 
 static struct blocking poor;
@@ -230,11 +252,11 @@ static int poor_body(void *arg, void **ret_result, struct err *e)
     return poor.outcome == JOB_AGAIN ? -ENOMEM : poor.outcome == JOB_RETRY ? 0 : -EPROTO;
 }
 
-static void without_memory_for_it_it_is_run_again(void **state)
+static void without_memory_for(bool blocking)
 {
-    (void)state;
     int runs = 0;
     hook_begin(2);
+    hook.conf.handler.blocking = blocking;
     hook.plugin.run = fill;
     hook.state = &runs;
     poor = (struct blocking){.job = job_of(&conf, "fill")};
@@ -242,6 +264,18 @@ static void without_memory_for_it_it_is_run_again(void **state)
     assert_true(runs >= 1);
     (void)job_free(poor.job);
     hook_end();
+}
+
+static void without_memory_for_a_coroutine_it_is_run_again(void **state)
+{
+    (void)state;
+    without_memory_for(false);
+}
+
+static void without_memory_for_a_blocking_one_it_is_run_again(void **state)
+{
+    (void)state;
+    without_memory_for(true);
 }
 
 static void outside_of_a_task_each_call_says_so(void **state)
@@ -274,8 +308,10 @@ int main(void)
         cmocka_unit_test(what_it_says_lies_in_the_job),
         cmocka_unit_test(an_error_is_filled_and_cut),
         cmocka_unit_test(what_run_returns_is_an_outcome),
+        cmocka_unit_test(what_a_coroutine_says_comes_to_its_job),
         cmocka_unit_test(what_a_blocking_one_says_comes_to_its_job),
-        cmocka_unit_test(without_memory_for_it_it_is_run_again),
+        cmocka_unit_test(without_memory_for_a_coroutine_it_is_run_again),
+        cmocka_unit_test(without_memory_for_a_blocking_one_it_is_run_again),
         cmocka_unit_test(outside_of_a_task_each_call_says_so),
     };
     return cmocka_run_group_tests_name("plugin_job", tests, NULL, NULL);

@@ -67,19 +67,6 @@ static int plugin_init(const struct conf_queue *queue, void **ret_state, struct 
     return r < 0 ? r : 0;
 }
 
-static enum job_outcome plugin_run(struct job *j, void *state, struct err *why)
-{
-    struct plugin_hook *h = state;
-    struct rpopd_job p;
-    if (h->conf.handler.blocking)
-        return plugin_run_blocking(h, j, why);
-    plugin_job_init(&p, h, j, why);
-    p.task = task_current();
-    int code = h->plugin.run(&p, h->state, plugin_error(why));
-    (void)rpopd_tasks_end(&p, NULL);
-    return plugin_outcome(j, code, why);
-}
-
 static void plugin_exit(void *state)
 {
     struct plugin_hook *h = state;

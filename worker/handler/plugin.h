@@ -41,7 +41,7 @@ struct rpopd_settings {
 struct plugin_hook {
     atomic_uint refs;
     atomic_uint calls; /* functions that were given to threads and have not returned */
-    unsigned awaited;  /* those of them that are jobs (blocking), and awaited */
+    unsigned left;     /* jobs that were left behind and have not returned */
     struct rpopd_plugin plugin;
     void *state;
     struct rpopd_settings settings;
@@ -60,10 +60,10 @@ struct plugin_child { /* a task of a job */
 };
 
 struct rpopd_job {
-    atomic_uint refs; /* of a twin: the loop's and the thread's */
     struct plugin_hook *hook;
-    struct job *job; /* the daemon's, or a twin's own */
-    struct err *why; /* where its reason goes */
+    struct job *given; /* the daemon's: its payload */
+    struct job *job;   /* where goes what it says; the daemon's, or a twin's own */
+    struct err *why;   /* where its reason goes */
     bool wants_result;
     int64_t deadline_ms;
     char id[JOB_ID_MAX];
@@ -78,15 +78,16 @@ int plugin_load(const struct conf_queue *queue, struct rpopd_plugin *ret_plugin,
 /* plugin_job.c */
 void plugin_job_init(struct rpopd_job *p, struct plugin_hook *h, struct job *j, struct err *why);
 /* What `run` returned, as an outcome; *why has a sentence for all but JOB_DONE. */
-enum job_outcome plugin_outcome(const struct job *j, int code, struct err *why);
+enum job_outcome plugin_outcome(struct job *j, int code, struct err *why);
+
+/* plugin_run.c. Awaits: the whole of a job. */
+enum job_outcome plugin_run(struct job *j, void *state, struct err *why);
 
 /* plugin_thread.c */
 /* Gives the future of fn(arg) on a thread of the hook's, in which a crash counts as the job's. NULL
  * with *e: -ENOMEM, -EAGAIN (no thread); then fn is never called. */
 struct future *plugin_call(struct plugin_hook *h, const struct job *j, rpopd_function fn, void *arg,
                            struct err *e);
-/* Awaits. A job of a plugin that blocks. */
-enum job_outcome plugin_run_blocking(struct plugin_hook *h, struct job *j, struct err *why);
 void plugin_hook_unref(struct plugin_hook *h); /* any thread */
 /* From now on the process ends without waiting for functions that still run in threads. */
 void plugin_leave_at_exit(void);

@@ -1,6 +1,7 @@
 /* plugin_job.c - the job as a plugin sees it: what it reads, what it says of the outcome, the log.
  * Some of this runs on a task's small stack: what formats is called out. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,7 @@
 
 void plugin_job_init(struct rpopd_job *p, struct plugin_hook *h, struct job *j, struct err *why)
 {
-    *p = (struct rpopd_job){.hook = h, .job = j, .why = why};
-    atomic_init(&p->refs, 1);
+    *p = (struct rpopd_job){.hook = h, .given = j, .job = j, .why = why};
     p->wants_result = job_wants_result(j);
     p->deadline_ms = j->conf->timeout_ms ? clock_wall_ms() + j->conf->timeout_ms : 0;
     (void)job_id(j, p->id);
@@ -41,8 +41,8 @@ const char *rpopd_setting(const struct rpopd_settings *s, const char *name)
 const char *rpopd_job_payload(const struct rpopd_job *job, size_t *len)
 {
     if (len)
-        *len = job->job->len;
-    return job->job->payload;
+        *len = job->given->len;
+    return job->given->payload;
 }
 
 const char *rpopd_job_id(const struct rpopd_job *job)
@@ -72,7 +72,8 @@ int64_t rpopd_job_deadline_ms(const struct rpopd_job *job)
 
 bool rpopd_job_cancelled(const struct rpopd_job *job)
 {
-    return atomic_load(&job->job->cancel) != CANCEL_NONE;
+    return atomic_load(&job->given->cancel) != CANCEL_NONE ||
+           atomic_load(&job->job->cancel) != CANCEL_NONE;
 }
 
 /* ---- what it says ---- */
@@ -178,10 +179,21 @@ static enum job_outcome outcome_of(int code)
     }
 }
 
-enum job_outcome plugin_outcome(const struct job *j, int code, struct err *why)
+/* As a program's. */
+static enum job_outcome too_large(struct job *j, struct err *why)
+{
+    (void)err_set(why, -EMSGSIZE, "its result is larger than max_payload, %" PRId64 " bytes",
+                  j->conf->max_payload);
+    job_result(j, NULL, 0);
+    return JOB_DEAD;
+}
+
+enum job_outcome plugin_outcome(struct job *j, int code, struct err *why)
 {
     enum job_outcome outcome = outcome_of(code);
     bool cancelled = atomic_load(&j->cancel) != CANCEL_NONE;
+    if (outcome == JOB_DONE && j->result_len > (size_t)j->conf->max_payload)
+        return too_large(j, why);
     if (outcome == JOB_DONE)
         why->code = 0;
     if (cancelled && outcome != JOB_DONE && outcome != JOB_DEAD)

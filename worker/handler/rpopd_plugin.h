@@ -35,7 +35,8 @@
  *
  * Cancelling: at the job's time limit, when an operator cancels it and at the end of the daemon the
  * await in which the task stands returns -ECANCELED, once. Clean up, which may await, and pass it
- * on. What was got before (a task, a lock, a stream) is still the plugin's to give back.
+ * on within 3 seconds: the job is settled then without its function. What was got before (a task, a
+ * lock, a stream) is still the plugin's to give back.
  *
  * Units: bytes; milliseconds; a deadline is a time of rpopd_now_ms(), negative: none; a timeout
  * that is negative: none. Ownership: *gives* and *takes* as the words say; the rest is borrowed.

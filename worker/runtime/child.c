@@ -48,6 +48,16 @@ bool child_is_known(pid_t pid)
     return c != NULL;
 }
 
+void child_kill_all(void)
+{
+    (void)pthread_mutex_lock(&all.lock);
+    for (const struct child *c = all.first; c; c = c->next) {
+        (void)kill(-c->pid, SIGKILL);
+        (void)kill(c->pid, SIGKILL); /* it is not reaped: the number is its own */
+    }
+    (void)pthread_mutex_unlock(&all.lock);
+}
+
 static int set_attributes(posix_spawnattr_t *a, bool session)
 {
     short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;

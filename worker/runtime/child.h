@@ -36,5 +36,6 @@ bool child_has_ended(const struct child *c);         /* the same, and leaves it 
 int child_signal(const struct child *c, int signal); /* 0; -ESRCH: it has been reaped */
 /* Some child_start started it, and it has not been reaped. */
 bool child_is_known(pid_t pid);
+void child_kill_all(void); /* those that are known, each with the group that it leads */
 
 #endif

@@ -424,3 +424,8 @@ bool process_is_known(pid_t pid)
 {
     return child_is_known(pid);
 }
+
+void process_kill_all(void)
+{
+    child_kill_all();
+}

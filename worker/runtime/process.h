@@ -70,5 +70,7 @@ int process_pidfd(const struct process *p); /* borrowed: readable once it has en
 
 /* It is a child that was started by the runtime and not reaped yet: no orphan. Any thread. */
 bool process_is_known(pid_t pid);
+/* KILL to all of them, each with the group that it leads: this program ends. Any thread. */
+void process_kill_all(void);
 
 #endif

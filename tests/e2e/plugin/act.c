@@ -120,6 +120,25 @@ static int block(struct rpopd_job *job, const struct state *s, const char *paylo
     return strcmp(payload, "poll") == 0 ? -ECANCELED : 0;
 }
 
+/* A coroutine that ends when there is such a file, and not before: `stubborn PATH` awaits and does
+ * not listen, `hog PATH` never awaits. */
+static int go_on(struct rpopd_job *job, const char *payload)
+{
+    struct timespec step = {.tv_nsec = 10000000};
+    bool hog = payload[0] == 'h';
+    const char *path = strchr(payload, '/');
+    say("%.*s begins", (int)strcspn(payload, " "), payload);
+    while (access(path, F_OK) < 0)
+        if (hog)
+            (void)nanosleep(&step, NULL);
+        else
+            (void)rpopd_sleep(10, NULL);
+    say("%.*s ends%s", (int)strcspn(payload, " "), payload,
+        rpopd_job_cancelled(job) ? ", cancelled" : "");
+    (void)rpopd_job_output(job, rpopd_job_payload(job, NULL), 4);
+    return rpopd_job_result(job, payload, strlen(payload));
+}
+
 static int overflow(volatile char *from)
 {
     volatile char room[4096];
@@ -156,7 +175,8 @@ static int retry_with_evidence(struct rpopd_job *job)
 
 static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
 {
-    const char *payload = rpopd_job_payload(job, NULL);
+    size_t len;
+    const char *payload = rpopd_job_payload(job, &len);
     if (strcmp(payload, "poll") == 0 || strcmp(payload, "late") == 0 ||
         strncmp(payload, "deaf ", 5) == 0)
         return block(job, state, payload);
@@ -164,6 +184,8 @@ static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
         say("%s begins", payload);
         return slowly((void *)payload, NULL, e);
     }
+    if (strncmp(payload, "stubborn ", 9) == 0 || strncmp(payload, "hog ", 4) == 0)
+        return go_on(job, payload);
     if (strncmp(payload, "child", 5) == 0)
         return with_a_child(job, payload, e);
     if (strncmp(payload, "thread", 6) == 0)
@@ -186,7 +208,7 @@ static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
     }
     say("done %s of %s", payload, rpopd_job_queue(job));
     rpopd_log(job, RPOPD_WARNING, "done '%s'", payload);
-    return rpopd_job_result(job, payload, strlen(payload));
+    return rpopd_job_result(job, payload, len);
 }
 
 RPOPD_PLUGIN("act", init, run, leave);
