@@ -102,9 +102,10 @@ struct redis_events {
 
 /* Gives; NULL on no memory. Connects by itself in the next turn of the loop, and again after every
  * cut: backoff from 50 ms doubling to 5 s, full jitter, back to the start after an answer to a
- * command. Name resolution runs on a thread of its own. `ev` and `data` are borrowed. One cause is
- * logged once for the whole server. What a user must be granted for it: AUTH, SELECT (of a database
- * other than 0), PING; CLIENT SETNAME is tried and done without. */
+ * command, and where another link comes up. A server that is LOADING is asked by one of its links
+ * twice a second or more. Name resolution runs on a thread of its own. `ev` and `data` are
+ * borrowed. One cause is logged once for the whole server. What a user must be granted for it:
+ * AUTH, SELECT (of a database other than 0), PING; CLIENT SETNAME is tried and done without. */
 struct redis_link *redis_link_new(struct redis *r, const char *name, const struct redis_events *ev,
                                   void *data) RUNS_ON(on_master);
 struct redis_link *redis_link_free(struct redis_link *l)

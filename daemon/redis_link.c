@@ -14,6 +14,7 @@
 
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_MAX_MS 5000
+#define SCOUT_MAX_MS 500
 
 static const char *const names[LINK_STATES] = {
     [LINK_IDLE] = "idle",
@@ -56,15 +57,45 @@ void redis_link_timer(struct redis_link *l, int64_t at_ms)
 
 /* Full jitter: anything up to a bound that doubles, so that many daemons do not come back at once.
  */
-static int64_t backoff_ms(unsigned failures)
+static int64_t backoff_ms(unsigned failures, int64_t max)
 {
     uint32_t random = 0;
-    int64_t bound = failures < 8 ? (int64_t)BACKOFF_FIRST_MS << failures : BACKOFF_MAX_MS;
-    if (bound > BACKOFF_MAX_MS)
-        bound = BACKOFF_MAX_MS;
+    int64_t bound = failures < 8 ? (int64_t)BACKOFF_FIRST_MS << failures : max;
+    if (bound > max)
+        bound = max;
     if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
         random = (uint32_t)clock_now_ns();
     return 1 + (int64_t)(random % (uint64_t)bound);
+}
+
+/* A server that says it reads its data will be there soon: one link, its scout, asks it often, and
+ * calls the others once it is up. */
+static int64_t longest_backoff_ms(struct redis_link *l, const struct err *why)
+{
+    struct redis *r = l->server;
+    bool loads = why->code == -EAGAIN && strncmp(why->text, "LOADING", 7) == 0;
+    if (loads && !r->scout)
+        r->scout = l;
+    else if (!loads && r->scout == l)
+        r->scout = NULL;
+    return r->scout == l ? SCOUT_MAX_MS : BACKOFF_MAX_MS;
+}
+
+/* Where one link comes up, the others need not sit out what they waited for; each once before it
+ * was of use, so that a server that only greets is not stormed. */
+static void call_others(struct redis_link *l)
+{
+    struct redis *r = l->server;
+    if (r->scout == l)
+        r->scout = NULL;
+    for (struct redis_link *o = r->links; o; o = o->next) {
+        if (o->state != LINK_DOWN || o->called)
+            continue;
+        int64_t at = clock_now_ms() + backoff_ms(0, BACKOFF_MAX_MS);
+        o->called = true;
+        if (at < o->timer_ms)
+            redis_link_timer(o, at);
+    }
 }
 
 /* The end of a connection --------------------------------------------------------------------- */
@@ -107,7 +138,8 @@ void redis_link_fail(struct redis_link *l, const struct err *why, bool refused)
     struct err kept = *why; /* it may lie in the link */
     bool was_up = l->state == LINK_UP;
     close_link(l);
-    redis_link_timer(l, clock_now_ms() + backoff_ms(l->failures++));
+    int64_t longest = longest_backoff_ms(l, &kept);
+    redis_link_timer(l, clock_now_ms() + backoff_ms(l->failures++, longest));
     redis_link_is_lost(l, &kept, refused);
     redis_link_hold(l);
     redis_pipe_drop(l);
@@ -189,6 +221,7 @@ static void on_ready(struct redis_link *l, const struct redis_reply *r, void *da
         return;
     move(l, LINK_UP);
     redis_link_is_back(l);
+    call_others(l);
     if (l->events->up)
         l->events->up(l, l->data);
 }
@@ -419,6 +452,8 @@ static void unlink_from_server(struct redis_link *l)
     while (*p != l)
         p = &(*p)->next;
     *p = l->next;
+    if (l->server->scout == l)
+        l->server->scout = NULL;
     for (p = &l->server->dirty; *p; p = &(*p)->next_dirty) {
         if (*p == l) {
             *p = l->next_dirty;

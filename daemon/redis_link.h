@@ -59,6 +59,7 @@ struct redis_link {
     ev_timer timer;
     int64_t timer_ms;  /* when it fires; INT64_MAX: not set */
     unsigned failures; /* in a row, for the backoff */
+    bool called;       /* another came up since this one was last of use */
     size_t address;    /* which of the server's is tried */
     int64_t connect_by_ms;
     struct err connect_error; /* of the last address */
@@ -87,6 +88,7 @@ struct redis {
     struct redis_resolver *resolver;
     ev_prepare turn;
     struct redis_link *links, *dirty;
+    struct redis_link *scout; /* asks a server that reads its data; NULL: none does */
     char in[sizeof((struct redis_link *)0)->held + REDIS_IN_BYTES]; /* what is being read */
 
     size_t lost; /* links that failed and have not come back */

@@ -284,8 +284,10 @@ static void answer(struct redis_link *l, const struct redis_reply *r)
     l->server->progress++;
     l->answered_ms = clock_now_ms();
     l->received = 0;
-    if (l->state == LINK_UP)
+    if (l->state == LINK_UP) {
         l->failures = 0;
+        l->called = false;
+    }
     if (sent_again(l, q, r))
         return;
     redis_fn fn = q->fn;

@@ -218,6 +218,48 @@ static void an_answer_resets_the_backoff(void **state)
     assert_int_equal(s->door.downs, 30);
 }
 
+/* Asked less and less often it would be 16 times in twenty-five seconds, and not in four. */
+static void a_server_that_loads_is_asked_often(void **state)
+{
+    struct scene *s = *state;
+    s->peer.greeting = "-LOADING Redis is loading the dataset in memory\r\n";
+    int64_t start = clock_now_ms();
+    UNTIL(s, peer.heard, 16);
+    assert_in_range(clock_now_ms() - start, 1000, 12000);
+    s->peer.greeting = "+PONG\r\n";
+    UNTIL(s, door.ups, 1);
+}
+
+static void on_other_up(struct redis_link *link, void *data)
+{
+    (void)link;
+    ++*(int *)data;
+}
+
+#define OTHERS 40
+
+/* By now each waits for anything up to three seconds: that all of them would be short is not to be
+ * expected. */
+static void where_one_link_comes_up_the_others_wait_no_longer(void **state)
+{
+    static const struct redis_events events = {.up = on_other_up};
+    struct scene *s = *state;
+    struct redis_link *other[OTHERS];
+    int up = 0;
+    s->peer.greeting = "-MASTERDOWN Link with MASTER is down\r\n";
+    for (size_t i = 0; i < OTHERS; i++)
+        other[i] = redis_link_new(s->door.redis, "other", &events, &up);
+    door_turn(&s->door, 3000);
+    assert_int_equal(up, 0);
+    s->peer.greeting = "+PONG\r\n";
+    int64_t start = clock_now_ms();
+    UNTIL(s, door.ups, 1);
+    assert_true(door_until(&s->door, &up, OTHERS));
+    assert_in_range(clock_now_ms() - start, 0, 1500);
+    for (size_t i = 0; i < OTHERS; i++)
+        (void)redis_link_free(other[i]);
+}
+
 /* A command that is half written cannot have been answered. */
 static void an_answer_before_its_command_is_a_cut(void **state)
 {
@@ -350,6 +392,8 @@ int main(void)
         WITH(a_peer_that_closes_at_once_is_not_stormed),
         WITH(greeting_alone_does_not_reset_the_backoff),
         WITH(an_answer_resets_the_backoff),
+        WITH(a_server_that_loads_is_asked_often),
+        WITH(where_one_link_comes_up_the_others_wait_no_longer),
         WITH(an_answer_before_its_command_is_a_cut),
         WITH(messages_are_heard_before_between_and_behind_answers),
         WITH(what_is_no_message_is_a_cut_for_a_listener_too),
