@@ -1,6 +1,7 @@
 /* Other owners: each look sees their beats. One whose beat stood still for a whole lease is fenced:
  * from there it cannot claim, and what it held is taken over. Strays, which are entries of an epoch
- * that nobody lives in, or of an owner that no beat is known of, are watched in the same way. */
+ * that nobody lives in, or of an owner that no beat is known of, are watched in the same way: a
+ * comparison finds them, and one follows each departure of an owner. */
 #include "daemon/recovery.h"
 
 #include <stdio.h>
@@ -47,6 +48,8 @@ static void RUNS_ON(on_master)
                  "queue='%s' instance=%s epoch=%s what='it is gone: its jobs are taken over'",
                  q->conf->name, f->instance, r->type == REDIS_STRING ? r->str : f->epoch);
         recover_start(q, true);
+    } else {
+        recover_start(q, false); /* or it had no owner key: what it held belongs to nobody */
     }
     free(f);
 }
@@ -101,7 +104,8 @@ void adopt_look(struct queue *q, const struct redis_reply *owners, int64_t sent_
         watch_forget(w, name->str); /* refused, it is waited for anew */
         fence(q, "fence", name->str, beat->str);
     }
-    watch_tidy(w, now);
+    if (watch_tidy(w, now))
+        recover_start(q, false); /* released, or what it held belongs to nobody now */
 }
 
 /* ---- strays ---- */
@@ -126,6 +130,8 @@ static void RUNS_ON(on_master) judge(struct recovery *x, const struct entry *e, 
     struct queue *q = x->queue;
     char name[INSTANCE_MAX + 1 + EPOCH_NAME_MAX];
     bool lives = strcmp(live, e->epoch) == 0;
+    if (lives && *beat && strcmp(e->split, q->instance) != 0) /* as a look sees it */
+        (void)watch_see(&q->adopt.watch, e->split, beat, sent_ms, clock_boot_ms());
     if (strcmp(live, "?") == 0 || (lives && *beat))
         return; /* of a newer version, or well */
     (void)snprintf(name, sizeof name, "%s:%s", e->split, e->epoch);

@@ -93,7 +93,7 @@ static void RUNS_ON(on_master) over(struct recovery *x)
     settle_flush(q);
     claim_kick(q);
     if (again || refused)
-        retry_in(q, refused ? 5 : 0);
+        retry_in(q, refused ? (double)q->master->conf->lease_ms / 3000 : 0);
 }
 
 void recover_passed_over(struct recovery *x, const struct redis_reply *r)

@@ -139,13 +139,14 @@ void watch_forget(struct watch *w, const char *name)
         remove_at(w, i);
 }
 
-void watch_tidy(struct watch *w, int64_t now_ms)
+bool watch_tidy(struct watch *w, int64_t now_ms)
 {
-    size_t kept = 0;
+    size_t kept = 0, were = w->n;
     for (size_t i = 0; i < w->n; i++)
         if (now_ms - w->at[i].seen_ms > gap_ms(w))
             free_at(w, i);
         else
             w->at[kept++] = w->at[i];
     w->n = kept;
+    return kept < were;
 }

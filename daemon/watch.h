@@ -30,7 +30,7 @@ int watch_see(struct watch *w, const char *name, const char *how, int64_t sent_m
 void watch_forget(struct watch *w, const char *name);
 /* Every wait begins anew. */
 void watch_anew(struct watch *w);
-/* Names that no look has seen for a while leave memory. */
-void watch_tidy(struct watch *w, int64_t now_ms);
+/* Names that no look has seen for a while leave memory; true: some did. */
+bool watch_tidy(struct watch *w, int64_t now_ms);
 
 #endif

@@ -275,6 +275,26 @@ static void one_that_was_frozen_wakes_up_and_each_job_is_settled_once(void **sta
     assert_string_equal(left_over(s), "");
 }
 
+/* What is wrong with it is mended while the next try is waited for: that is a part of a lease. */
+static void what_redis_refused_to_hand_over_is_tried_again_soon(void **state)
+{
+    struct scene *s = *state;
+    char acked[160];
+    first_holds(s, LEASE, 6);
+    (void)snprintf(
+        acked, sizeof acked, "rpopd:{queue}:acked:%s",
+        ask_text(s, "EVAL %s 1 rpopd:{queue}:batches", "return redis.call('HKEYS', KEYS[1])[1]"));
+    assert_int_equal(ask_int(s, "RPUSH %s no-bitmap", acked), 1);
+    daemon_kill(s->daemon);
+    scene_await(s, LIMIT_MS, daemon_logged(s->second, "redis-refused") == 1);
+    int64_t start = clock_now_ms();
+    assert_int_equal(ask_int(s, "DEL %s", acked), 1);
+    scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
+    assert_in_range(clock_now_ms() - start, 0, 4 * LEASE_MS);
+    stop_second(s, SIGQUIT);
+    all_are_listed_again(s, "600.", 6);
+}
+
 /* Strays ------------------------------------------------------------------------------------------
  */
 
@@ -291,6 +311,22 @@ static void entries_of_nobody_are_taken_after_a_lease(void **state)
     int64_t start = clock_now_ms();
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
     assert_in_range(clock_now_ms() - start, LEASE_MS, LIMIT_MS);
+    stop_second(s, SIGQUIT);
+    all_are_listed_again(s, "600.", 6);
+}
+
+/* It is not a comparison without a cause that finds them: that comes after four leases, and then
+ * they are watched for one more. */
+static void entries_that_become_nobodys_are_found_at_once(void **state)
+{
+    struct scene *s = *state;
+    first_holds(s, "lease = 3.0; ", 6);
+    daemon_kill(s->daemon);
+    int64_t start = clock_now_ms();
+    assert_int_equal(ask_int(s, "DEL rpopd:{queue}:owner:e2e"), 1);
+    assert_int_equal(ask_int(s, "ZREM rpopd:{queue}:owners e2e"), 1);
+    scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
+    assert_in_range(clock_now_ms() - start, 3000, 4 * 3000);
     stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
@@ -340,7 +376,9 @@ int main(void)
         SCENE(a_batch_larger_than_anyones_slots_is_taken_all_the_same),
         SCENE(what_was_fenced_and_not_taken_is_open_to_all),
         SCENE(one_that_was_frozen_wakes_up_and_each_job_is_settled_once),
+        SCENE(what_redis_refused_to_hand_over_is_tried_again_soon),
         SCENE(entries_of_nobody_are_taken_after_a_lease),
+        SCENE(entries_that_become_nobodys_are_found_at_once),
         SCENE(an_owner_of_which_no_beat_is_known_is_taken_from_after_a_lease),
         SCENE(what_was_marked_empty_by_mistake_is_opened_again),
     };
