@@ -1,6 +1,5 @@
 #include <string.h>
 
-#include "daemon/admin.h"
 #include "daemon/admin_fsck.h"
 
 static const struct kind {
@@ -22,6 +21,22 @@ static const struct kind {
      "it leaves the list of owners: an instance that lives registers again by itself", true},
     {"no-beat", "an owner key without a beat: nobody would notice that its instance has died",
      "it is given a beat: without a further one it counts as gone after a lease", true},
+    {"gone", "an instance that has not beaten for an hour, and was not given up",
+     "nothing: once it has stood so for a lease, a daemon of its queue gives it up and takes over "
+     "what it left",
+     false},
+    {"twice", "a job that lies in two places: it would be run twice",
+     "one copy goes: a dead letter before a retry, a retry before what is in flight", true},
+    {"differs", "two jobs of one id: their payloads are not the same",
+     "nothing: both are jobs; look at them, and delete the one that is not wanted", false},
+    {"expires", "a key that would expire, and the jobs in it or what is known of them with it",
+     "it stays: its time is taken off", true},
+    {"yours-expires", "a list or a set of yours that will expire, and the jobs that wait in it",
+     "nothing: PERSIST it, unless that is meant", false},
+    {"no-queue", "keys of a queue that is not in this configuration and that no daemon serves",
+     "nothing: a daemon with that queue in its configuration goes on with it; else look what the "
+     "keys hold, and delete them",
+     false},
     {"popped", "jobs that lie in passage: who popped them has gone",
      "they go back to the end of the list that is popped next", true},
     {"unreadable", "a record that cannot be read: it is never tried again",

@@ -1,7 +1,5 @@
-/* fsck: is every job in one place, and is every key somebody's? First all keys, by SCAN, a page at
- * a time; then each queue: types, entries, owners, records, passage. What looks wrong is judged by
- * a script, in one step, which with --repair puts it right in the same step, so that nothing is
- * said or done of what changes meanwhile. Each page is asked for when the one before is judged and
+/* fsck: is every job in one place, and is every key somebody's? First all keys; then each queue:
+ * types, entries, owners, jobs, passage. Each page is asked for when the one before is judged and
  * the client has read enough. */
 #include "daemon/admin_fsck.h"
 
@@ -10,41 +8,30 @@
 #include <string.h>
 
 #include "common/log.h"
-#include "daemon/admin.h"
-#include "daemon/entries.h"
 #include "daemon/master.h"
-#include "daemon/queue.h"
 
-#define PAGE "500"
-#define PASSAGE_MS 300 /* what is in passage for so long is not on its way */
-
-enum step { STEP_SCAN, STEP_TYPES, STEP_ENTRIES, STEP_OWNERS, STEP_RETRY, STEP_DEAD, STEP_PASSAGE };
-
-struct fsck {
-    struct admin_call *call;
-    struct master *master;
-    enum step step;
-    size_t queue;    /* being looked at, from STEP_TYPES on */
-    char cursor[24]; /* of the page; "": of the first */
-    unsigned pending;
-    bool repair, no_scan, twice; /* twice: passage was full before */
-    const char *failed;          /* a sentence: it cannot go on */
-    char why[ERR_TEXT_MAX];
-    long long findings, repaired, keys;
-};
+#define PASSAGE_MS 300              /* what is in passage for so long ... */
+#define PASSAGE_LOOKS 3             /* ... each time is not on its way */
+#define IDS_SLOTS ((size_t)1 << 20) /* 24 MiB, where there are 400,000 ids or more */
 
 struct check { /* one script that is out */
     struct fsck *fsck;
-    struct queue *queue;
-    char key[]; /* what it is about */
+    struct queue *queue;             /* NULL: of a queue that is not in the configuration */
+    const char *name, *key, *detail; /* in `text` */
+    char text[];
 };
 
 static void RUNS_ON(on_master) next(struct fsck *f);
 
+struct queue *fsck_queue(const struct fsck *f)
+{
+    return f->master->queues[f->queue];
+}
+
 /* ---- findings ---- */
 
-static void find(struct fsck *f, const char *kind, const char *queue, const char *key,
-                 const char *detail)
+void fsck_find(struct fsck *f, const char *kind, const char *queue, const char *key,
+               const char *detail)
 {
     bool repaired;
     json_t *o = finding_json(kind, queue, key, detail, f->repair, &repaired);
@@ -53,12 +40,19 @@ static void find(struct fsck *f, const char *kind, const char *queue, const char
     admin_item(f->call, o);
 }
 
-static void RUNS_ON(on_master) fail(struct fsck *f, const struct redis_reply *r)
+void fsck_fail(struct fsck *f, const struct redis_reply *r)
 {
     (void)snprintf(f->why, sizeof f->why, "%s",
                    r && r->type == REDIS_ERROR ? r->str : "Redis does not answer");
     f->failed = f->why;
 }
+
+void fsck_no_memory(struct fsck *f)
+{
+    f->failed = "no memory";
+}
+
+/* ---- asking ---- */
 
 static void go_on(struct admin_call *c, void *data)
 {
@@ -67,30 +61,46 @@ static void go_on(struct admin_call *c, void *data)
     next(data);
 }
 
-static void RUNS_ON(on_master) answered(struct fsck *f)
+void fsck_answered(struct fsck *f)
 {
     if (--f->pending == 0)
         admin_resume(f->call, go_on, f);
 }
 
-/* fn gets the answer; data as it is sent. */
-static void RUNS_ON(on_master)
-    ask(struct fsck *f, struct redis_command *c, redis_fn fn, void *data, bool *ret_sent)
+/* fn gets the answer and data, where it was sent. */
+static bool RUNS_ON(on_master) ask(struct fsck *f, struct redis_command *c, redis_fn fn, void *data)
 {
-    *ret_sent = redis_send(f->master->work, c, 0, fn, data) == 0;
-    if (*ret_sent)
+    bool sent = redis_send(f->master->work, c, 0, fn, data) == 0;
+    if (sent)
         f->pending++;
     else
-        fail(f, NULL);
+        fsck_fail(f, NULL);
+    return sent;
 }
 
-static void RUNS_ON(on_master) ask_page(struct fsck *f, struct redis_command *c, redis_fn fn)
+void fsck_ask(struct fsck *f, struct redis_command *c, redis_fn fn)
 {
-    bool sent;
-    ask(f, c, fn, f, &sent);
+    (void)ask(f, c, fn, f);
 }
 
 /* ---- one check ---- */
+
+/* A line each: the kind and, behind a blank, more. */
+static void RUNS_ON(on_master) told(struct fsck *f, const struct check *k, const char *lines)
+{
+    for (const char *line = lines; *line; line += *line == '\n') {
+        char kind[32], more[ERR_TEXT_MAX];
+        size_t len = strcspn(line, "\n"), n = strcspn(line, " \n");
+        (void)snprintf(kind, sizeof kind, "%.*s", (int)n, line);
+        (void)snprintf(more, sizeof more, "%.*s", (int)(len - n - (n < len)), line + n + (n < len));
+        fsck_find(f, kind, k->name, k->key, *more ? more : k->detail);
+        line += len;
+    }
+    if (*lines && f->repair && k->queue) {
+        f->removed++;
+        recover_start(k->queue, false); /* what became visible is taken */
+    }
+}
 
 static void on_check(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -98,38 +108,43 @@ static void on_check(struct redis_link *link, const struct redis_reply *r, void 
     thread_assert(&on_master);
     struct check *k = data;
     struct fsck *f = k->fsck;
-    const char *queue = k->queue->conf->name;
+    bool foreign = !k->queue && redis_is_error(r, "NOPERM"); /* it is for others to judge */
     if (redis_is_error(r, "WRONGTYPE"))
-        find(f, "wrong-type", queue, k->key, r->str);
-    else if (!r || r->type != REDIS_STRING)
-        fail(f, r);
-    else if (r->len)
-        find(f, r->str, queue, k->key, "");
-    if (r && r->type == REDIS_STRING && r->len && f->repair)
-        recover_start(k->queue, false); /* what became visible is taken */
+        fsck_find(f, "wrong-type", k->name, k->key, r->str);
+    else if (!foreign && (!r || r->type != REDIS_STRING))
+        fsck_fail(f, r);
+    else if (!foreign)
+        told(f, k, r->str);
     free(k);
-    answered(f);
+    fsck_answered(f);
 }
 
-static void RUNS_ON(on_master)
-    send_check(struct fsck *f, struct queue *q, const char *key, struct redis_command *c)
+static struct check *check_new(struct fsck *f, struct queue *q, const char *name, const char *key,
+                               const char *detail)
 {
-    struct check *k = malloc(sizeof *k + strlen(key) + 1);
-    bool sent = false;
-    if (k) {
-        k->fsck = f;
-        k->queue = q;
-        (void)strcpy(k->key, key);
-        ask(f, c, on_check, k, &sent);
-    } else {
-        fail(f, NULL);
-    }
-    if (!sent)
+    size_t a = strlen(name) + 1, b = strlen(key) + 1, c = strlen(detail) + 1;
+    struct check *k = malloc(sizeof *k + a + b + c);
+    if (!k)
+        return NULL;
+    *k = (struct check){
+        .fsck = f, .queue = q, .name = k->text, .key = k->text + a, .detail = k->text + a + b};
+    memcpy(k->text, name, a);
+    memcpy(k->text + a, key, b);
+    memcpy(k->text + a + b, detail, c);
+    return k;
+}
+
+void fsck_check(struct fsck *f, struct queue *q, const char *name, const char *key,
+                const char *detail, struct redis_command *c)
+{
+    struct check *k = check_new(f, q, q ? q->conf->name : name, key, detail);
+    if (!k)
+        return fsck_no_memory(f);
+    if (!ask(f, c, on_check, k))
         free(k);
 }
 
-/* The field's parts in `at`; false where it is no batch's. */
-static bool parse_field(const char *field, struct entries *ret)
+bool fsck_parse_field(const char *field, struct entries *ret)
 {
     char *copy = strdup(field), none[] = "";
     struct redis_reply pair[2] = {{.type = REDIS_STRING, .str = copy, .len = strlen(field)},
@@ -141,14 +156,14 @@ static bool parse_field(const char *field, struct entries *ret)
     return ok;
 }
 
-static void RUNS_ON(on_master) check_batch(struct fsck *f, struct queue *q, const char *part,
-                                           const char *field, const char *key)
+void fsck_check_batch(struct fsck *f, struct queue *q, const char *part, const char *field,
+                      const char *key)
 {
     struct entries parsed;
-    if (!parse_field(field, &parsed)) {
+    if (!fsck_parse_field(field, &parsed)) {
         entries_clear(&parsed);
-        return find(f, strcmp(part, "entry") == 0 ? "bad-field" : "unknown", q->conf->name, key,
-                    "");
+        return fsck_find(f, strcmp(part, "entry") == 0 ? "bad-field" : "unknown", q->conf->name,
+                         key, "");
     }
     const struct entry *e = parsed.at;
     char *list = keys_join(&q->key, "inflight:", field),
@@ -161,9 +176,9 @@ static void RUNS_ON(on_master) check_batch(struct fsck *f, struct queue *q, cons
                                     part, field, e->epoch,       fresh, f->repair ? "1" : "0"};
         for (size_t i = 0; i < sizeof args / sizeof *args; i++)
             redis_arg_text(c, args[i]);
-        send_check(f, q, key, c);
+        fsck_check(f, q, NULL, key, "", c);
     } else {
-        fail(f, NULL);
+        fsck_no_memory(f);
     }
     free(list);
     free(acked);
@@ -171,131 +186,58 @@ static void RUNS_ON(on_master) check_batch(struct fsck *f, struct queue *q, cons
     entries_clear(&parsed);
 }
 
-static void RUNS_ON(on_master)
-    check_owner(struct fsck *f, struct queue *q, const char *part, const char *instance)
+void fsck_check_owner(struct fsck *f, struct queue *q, const char *part, const char *instance)
 {
     char *owner = keys_join(&q->key, "owner:", instance);
     if (!owner)
-        return fail(f, NULL);
+        return fsck_no_memory(f);
     struct redis_command *c = queue_script(q, "fsck_owner", 2);
     redis_arg_text(c, owner);
     redis_arg_text(c, q->key.owners);
     redis_arg_text(c, part);
     redis_arg_text(c, instance);
     redis_arg_text(c, f->repair ? "1" : "0");
-    send_check(f, q, owner, c);
+    fsck_check(f, q, NULL, owner, "", c);
     free(owner);
 }
 
-/* ---- all keys ---- */
+/* ---- pages ---- */
 
-/* The longest prefix counts: one queue's may begin another's. */
-static struct queue *queue_of(const struct master *m, const char *key, const char **ret_rest)
-{
-    size_t best = 0;
-    struct queue *found = NULL;
-    for (size_t i = 0; i < m->nqueues; i++) {
-        size_t len = strlen(m->queues[i]->key.prefix);
-        if (len > best && strncmp(key, m->queues[i]->key.prefix, len) == 0) {
-            best = len;
-            found = m->queues[i];
-        }
-    }
-    *ret_rest = key + best;
-    return found;
-}
-
-static const char *behind(const char *text, const char *front)
-{
-    size_t len = strlen(front);
-    return strncmp(text, front, len) == 0 ? text + len : NULL;
-}
-
-static bool is_known(const char *rest)
-{
-    static const char *const names[] = {"owners", "fenced", "paused", "popped", "batches",
-                                        "stats",  "retry",  "dead",   "delayed"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(rest, names[i]) == 0)
-            return true;
-    return behind(rest, "result:") != NULL;
-}
-
-static void RUNS_ON(on_master) look_at_key(struct fsck *f, const char *key)
-{
-    const char *rest, *name;
-    struct queue *q = queue_of(f->master, key, &rest);
-    if (!q)
-        return; /* of a queue that is not in this daemon's configuration */
-    f->keys++;
-    if ((name = behind(rest, "inflight:")))
-        check_batch(f, q, "list", name, key);
-    else if ((name = behind(rest, "acked:")))
-        check_batch(f, q, "acked", name, key);
-    else if ((name = behind(rest, "owner:")))
-        check_owner(f, q, "key", name);
-    else if (!is_known(rest))
-        find(f, "unknown", q->conf->name, key, "");
-}
-
-static bool is_page(const struct redis_reply *r)
+bool fsck_is_page(const struct redis_reply *r)
 {
     return r && r->type == REDIS_ARRAY && r->n == 2 && r->item[0].type == REDIS_STRING &&
            r->item[1].type == REDIS_ARRAY;
 }
 
-static bool is_text(const struct redis_reply *r)
+bool fsck_is_text(const struct redis_reply *r)
 {
     return r->type == REDIS_STRING && strlen(r->str) == r->len;
 }
 
-/* Where the next page begins; "" and the next step behind the last. */
-static void turn_page(struct fsck *f, const char *cursor)
+/* Behind the jobs there may be a further round of them. */
+static void end_step(struct fsck *f)
+{
+    if (f->step == FSCK_SCAN)
+        while (ids_next_round(f->ids))
+            continue;
+    if (f->step++ != FSCK_DEAD)
+        return;
+    fsck_forget_jobs(f);
+    bool more = ids_next_round(f->ids);
+    f->round = more ? f->round + 1 : 0;
+    if (more)
+        f->step = FSCK_INFLIGHT;
+}
+
+void fsck_turn_page(struct fsck *f, const char *cursor)
 {
     bool last = strcmp(cursor, "0") == 0 || strcmp(cursor, "-1") == 0;
     (void)snprintf(f->cursor, sizeof f->cursor, "%s", last ? "" : cursor);
     if (last)
-        f->step++;
-}
-
-static void on_keys(struct redis_link *link, const struct redis_reply *r, void *data)
-{
-    (void)link;
-    thread_assert(&on_master);
-    struct fsck *f = data;
-    f->no_scan = redis_is_error(r, "NOPERM");
-    if (f->no_scan) {
-        find(f, "no-scan", "", "", r->str);
-        turn_page(f, "0");
-    } else if (!is_page(r)) {
-        fail(f, r);
-    } else {
-        turn_page(f, r->item[0].str);
-        for (size_t i = 0; i < r->item[1].n; i++)
-            if (is_text(&r->item[1].item[i]))
-                look_at_key(f, r->item[1].item[i].str);
-    }
-    answered(f);
-}
-
-static void RUNS_ON(on_master) ask_keys(struct fsck *f)
-{
-    struct redis_command *c = f->master->command;
-    redis_begin(c, "SCAN");
-    redis_arg_text(c, *f->cursor ? f->cursor : "0");
-    redis_arg_text(c, "MATCH");
-    redis_arg_text(c, "rpopd:*");
-    redis_arg_text(c, "COUNT");
-    redis_arg_text(c, PAGE);
-    ask_page(f, c, on_keys);
+        end_step(f);
 }
 
 /* ---- one queue ---- */
-
-static struct queue *queue_now(const struct fsck *f)
-{
-    return f->master->queues[f->queue];
-}
 
 static void on_types(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -303,16 +245,16 @@ static void on_types(struct redis_link *link, const struct redis_reply *r, void 
     thread_assert(&on_master);
     struct fsck *f = data;
     if (!r || r->type != REDIS_ARRAY)
-        fail(f, r);
-    for (size_t i = 0; r && r->type == REDIS_ARRAY && i < r->n; i++)
-        find(f, "wrong-type", queue_now(f)->conf->name, r->item[i].str, "");
-    turn_page(f, "0");
-    answered(f);
+        fsck_fail(f, r);
+    for (size_t i = 0; r && r->type == REDIS_ARRAY && i + 1 < r->n; i += 2)
+        fsck_find(f, r->item[i].str, fsck_queue(f)->conf->name, r->item[i + 1].str, "");
+    fsck_turn_page(f, "0");
+    fsck_answered(f);
 }
 
 static void RUNS_ON(on_master) ask_types(struct fsck *f)
 {
-    struct queue *q = queue_now(f);
+    struct queue *q = fsck_queue(f);
     struct redis_command *c = queue_script(q, "fsck_types", 14);
     const char *const keys[] = {q->key.queue,
                                 q->key.retry,
@@ -330,7 +272,8 @@ static void RUNS_ON(on_master) ask_types(struct fsck *f)
                                 queue_target(q, conf_put_away(q->conf))};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         redis_arg_text(c, keys[i]);
-    ask_page(f, c, on_types);
+    redis_arg_text(c, f->repair ? "1" : "0");
+    fsck_ask(f, c, on_types);
 }
 
 static void on_entries(struct redis_link *link, const struct redis_reply *r, void *data)
@@ -338,26 +281,26 @@ static void on_entries(struct redis_link *link, const struct redis_reply *r, voi
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    bool page = is_page(r);
+    bool page = fsck_is_page(r);
     if (!page && !redis_is_error(r, "WRONGTYPE")) /* which was said */
-        fail(f, r);
+        fsck_fail(f, r);
     for (size_t i = 0; page && i < r->item[1].n; i += 2)
-        if (is_text(&r->item[1].item[i]))
-            check_batch(f, queue_now(f), f->no_scan ? "any" : "entry", r->item[1].item[i].str,
-                        r->item[1].item[i].str);
-    turn_page(f, page ? r->item[0].str : "0");
-    answered(f);
+        if (fsck_is_text(&r->item[1].item[i]))
+            fsck_check_batch(f, fsck_queue(f), f->no_scan ? "any" : "entry", r->item[1].item[i].str,
+                             r->item[1].item[i].str);
+    fsck_turn_page(f, page ? r->item[0].str : "0");
+    fsck_answered(f);
 }
 
 static void RUNS_ON(on_master) ask_entries(struct fsck *f)
 {
     struct redis_command *c = f->master->command;
     redis_begin(c, "HSCAN");
-    redis_arg_text(c, queue_now(f)->key.batches);
+    redis_arg_text(c, fsck_queue(f)->key.batches);
     redis_arg_text(c, *f->cursor ? f->cursor : "0");
     redis_arg_text(c, "COUNT");
-    redis_arg_text(c, PAGE);
-    ask_page(f, c, on_entries);
+    redis_arg_text(c, FSCK_PAGE);
+    fsck_ask(f, c, on_entries);
 }
 
 static void on_owners(struct redis_link *link, const struct redis_reply *r, void *data)
@@ -365,56 +308,25 @@ static void on_owners(struct redis_link *link, const struct redis_reply *r, void
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    bool page = is_page(r);
+    bool page = fsck_is_page(r);
     if (!page && !redis_is_error(r, "WRONGTYPE"))
-        fail(f, r);
+        fsck_fail(f, r);
     for (size_t i = 0; page && i < r->item[1].n; i += 2)
-        if (is_text(&r->item[1].item[i]))
-            check_owner(f, queue_now(f), f->no_scan ? "any" : "beat", r->item[1].item[i].str);
-    turn_page(f, page ? r->item[0].str : "0");
-    answered(f);
+        if (fsck_is_text(&r->item[1].item[i]))
+            fsck_check_owner(f, fsck_queue(f), f->no_scan ? "any" : "beat", r->item[1].item[i].str);
+    fsck_turn_page(f, page ? r->item[0].str : "0");
+    fsck_answered(f);
 }
 
 static void RUNS_ON(on_master) ask_owners(struct fsck *f)
 {
     struct redis_command *c = f->master->command;
     redis_begin(c, "ZSCAN");
-    redis_arg_text(c, queue_now(f)->key.owners);
+    redis_arg_text(c, fsck_queue(f)->key.owners);
     redis_arg_text(c, *f->cursor ? f->cursor : "0");
     redis_arg_text(c, "COUNT");
-    redis_arg_text(c, PAGE);
-    ask_page(f, c, on_owners);
-}
-
-static const char *records_key(const struct fsck *f)
-{
-    return f->step == STEP_RETRY ? queue_now(f)->key.retry : queue_now(f)->key.dead;
-}
-
-static void on_records(struct redis_link *link, const struct redis_reply *r, void *data)
-{
-    (void)link;
-    thread_assert(&on_master);
-    struct fsck *f = data;
-    char at[24] = "-1";
-    bool page = r && r->type == REDIS_ARRAY && r->n && r->item[0].type == REDIS_INTEGER;
-    if (!page && !redis_is_error(r, "WRONGTYPE"))
-        fail(f, r);
-    if (page)
-        (void)snprintf(at, sizeof at, "%lld", (long long)r->item[0].integer);
-    for (size_t i = 1; page && i + 1 < r->n; i += 2)
-        find(f, r->item[i].str, queue_now(f)->conf->name, records_key(f), r->item[i + 1].str);
-    turn_page(f, at);
-    answered(f);
-}
-
-static void RUNS_ON(on_master) ask_records(struct fsck *f)
-{
-    struct redis_command *c = queue_script(queue_now(f), "fsck_records", 1);
-    redis_arg_text(c, records_key(f));
-    redis_arg_text(c, *f->cursor ? f->cursor : "0");
-    redis_arg_text(c, PAGE);
-    ask_page(f, c, on_records);
+    redis_arg_text(c, FSCK_PAGE);
+    fsck_ask(f, c, on_owners);
 }
 
 /* What is seen once may be on its way from a pop to its owner. */
@@ -423,30 +335,29 @@ static void on_passage(struct redis_link *link, const struct redis_reply *r, voi
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    struct queue *q = queue_now(f);
+    struct queue *q = fsck_queue(f);
     bool full = r && r->type == REDIS_INTEGER && r->integer;
     if (!r)
-        fail(f, r);
-    if (full && !f->twice) {
-        f->twice = true;
+        fsck_fail(f, r);
+    if (full && ++f->full < PASSAGE_LOOKS) {
         f->pending--;
         return admin_later(f->call, PASSAGE_MS, go_on, f);
     }
     if (full)
-        find(f, "popped", q->conf->name, q->key.popped, "");
+        fsck_find(f, "popped", q->conf->name, q->key.popped, "");
     if (full && f->repair)
         claim_put_back(q);
-    f->twice = false;
-    turn_page(f, "0");
-    answered(f);
+    f->full = 0;
+    fsck_turn_page(f, "0");
+    fsck_answered(f);
 }
 
 static void RUNS_ON(on_master) ask_passage(struct fsck *f)
 {
     struct redis_command *c = f->master->command;
     redis_begin(c, "LLEN");
-    redis_arg_text(c, queue_now(f)->key.popped);
-    ask_page(f, c, on_passage);
+    redis_arg_text(c, fsck_queue(f)->key.popped);
+    fsck_ask(f, c, on_passage);
 }
 
 /* ---- the walk ---- */
@@ -462,17 +373,20 @@ static void RUNS_ON(on_master) end(struct fsck *f)
                  json_pack("{s:I, s:I, s:I, s:I}", "found", (json_int_t)f->findings, "repaired",
                            (json_int_t)f->repaired, "keys", (json_int_t)f->keys, "of_queues",
                            (json_int_t)f->master->nqueues));
+    fsck_forget_jobs(f);
+    (void)ids_free(f->ids);
     free(f);
 }
 
 static void RUNS_ON(on_master) next(struct fsck *f)
 {
-    static void (*const steps[])(struct fsck * f) = {
-        [STEP_SCAN] = ask_keys,      [STEP_TYPES] = ask_types,   [STEP_ENTRIES] = ask_entries,
-        [STEP_OWNERS] = ask_owners,  [STEP_RETRY] = ask_records, [STEP_DEAD] = ask_records,
-        [STEP_PASSAGE] = ask_passage};
-    if (f->step > STEP_PASSAGE) {
-        f->step = STEP_TYPES;
+    static void (*const steps[FSCK_STEPS])(struct fsck * f) = {
+        [FSCK_SCAN] = fsck_ask_keys,         [FSCK_TYPES] = ask_types,
+        [FSCK_ENTRIES] = ask_entries,        [FSCK_OWNERS] = ask_owners,
+        [FSCK_INFLIGHT] = fsck_ask_inflight, [FSCK_RETRY] = fsck_ask_records,
+        [FSCK_DEAD] = fsck_ask_records,      [FSCK_PASSAGE] = ask_passage};
+    if (f->step == FSCK_STEPS) {
+        f->step = FSCK_TYPES;
         f->queue++;
     }
     if (f->failed || admin_gone(f->call) || f->queue == f->master->nqueues)
@@ -485,10 +399,12 @@ static void RUNS_ON(on_master) next(struct fsck *f)
 void admin_fsck(struct admin_call *c)
 {
     struct fsck *f = calloc(1, sizeof *f);
-    if (!f)
+    struct ids *ids = f ? ids_new(IDS_SLOTS) : NULL;
+    if (!ids) {
+        free(f);
         return admin_fail(c, "no memory for the answer");
-    f->call = c;
-    f->master = admin_master(c);
-    f->repair = admin_request(c)->repair;
+    }
+    *f = (struct fsck){
+        .call = c, .master = admin_master(c), .ids = ids, .repair = admin_request(c)->repair};
     next(f);
 }

@@ -61,3 +61,49 @@ void keys_deinit(struct keys *k)
         free(each[i]);
     memset(k, 0, sizeof *k);
 }
+
+static bool begins(const char *text, const char *front)
+{
+    return strncmp(text, front, strlen(front)) == 0;
+}
+
+bool keys_is_kind(const char *rest)
+{
+    static const char *const whole[] = {"owners", "fenced", "paused", "popped", "batches",
+                                        "stats",  "retry",  "dead",   "delayed"};
+    static const char *const front[] = {"owner:", "inflight:", "acked:", "result:"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (strcmp(rest, whole[i]) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof front / sizeof *front; i++)
+        if (begins(rest, front[i]))
+            return !strchr(rest, '}'); /* no instance or job has one in its name */
+    return false;
+}
+
+/* Behind rpopd:t */
+static const char *tagged(const char *length, size_t *ret_len)
+{
+    char *name;
+    unsigned long n = strtoul(length, &name, 10);
+    if (*length < '1' || *length > '9' || *name != ':' || n >= strlen(++name) || name[n] != ':' ||
+        !keys_is_kind(name + n + 1))
+        return NULL;
+    *ret_len = n;
+    return name;
+}
+
+const char *keys_queue(const char *key, size_t *ret_len)
+{
+    if (begins(key, "rpopd:t"))
+        return tagged(key + 7, ret_len);
+    if (!begins(key, "rpopd:{"))
+        return NULL;
+    const char *name = key + 7;
+    for (const char *end = name; (end = strstr(end, "}:")); end++)
+        if (keys_is_kind(end + 2)) {
+            *ret_len = (size_t)(end - name);
+            return name;
+        }
+    return NULL;
+}

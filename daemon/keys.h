@@ -6,6 +6,9 @@
 #ifndef DAEMON_KEYS_H
 #define DAEMON_KEYS_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 struct keys {
     char *queue;  /* Q itself */
     char *prefix; /* rpopd:{Q}: */
@@ -20,5 +23,10 @@ int keys_init(struct keys *k, const char *queue,
 void keys_deinit(struct keys *k);
 /* Gives prefix + kind + rest, for the keys of one batch; NULL on no memory. */
 char *keys_join(const struct keys *k, const char *kind, const char *rest);
+
+/* What stands behind a prefix is a key of ours. */
+bool keys_is_kind(const char *rest);
+/* The queue of any such key: where its name begins, and *ret_len bytes; NULL: it is none. */
+const char *keys_queue(const char *key, size_t *ret_len);
 
 #endif

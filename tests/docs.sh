@@ -26,6 +26,11 @@ names_options() {
 names_options "$rpopd" daemon/rpopd.8
 names_options "${RPOPCTL:-build/rpopctl}" daemon/rpopctl.1
 
+# ... and each thing that fsck finds.
+for kind in $(sed -n 's/^    {"\([a-z-]*\)",.*/\1/p' daemon/admin_finding.c); do
+    grep -qx ".It Cm $kind" daemon/rpopctl.1 || wrong "daemon/rpopctl.1 does not name the finding $kind"
+done
+
 # The manual of plugins names every function of the header, and the daemon has each of them.
 header=worker/handler/rpopd_plugin.h
 nm -D --defined-only "$rpopd" | awk '{ print $3 }' | sort -u >"$tmp/exported"

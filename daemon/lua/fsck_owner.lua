@@ -1,7 +1,7 @@
 -- keys: owner owners
 -- args: part instance repair
--- An owner key and its beat stand together. '': they do, or are gone by now. part: which of them was found, `key` or
--- `beat`, so that a fault is told once.
+-- An owner key and its beat stand together, and the beat is young: none comes as seldom as once an hour. '': so it
+-- is, or they are gone by now. part: which of them was found, `key` or `beat`, so that a fault is told once.
 local value, beat = call('GET', owner), call('ZSCORE', owners, instance)
 if value and part == 'beat' then return '' end
 if value and not names(value) then return 'newer' end
@@ -13,4 +13,4 @@ if beat and not value then
   if repair == '1' then call('ZREM', owners, instance) end
   return 'no-owner'
 end
-return ''
+return beat and now() - beat > 3600000 and 'gone' or ''

@@ -1,16 +1,15 @@
 -- keys: records
 -- args: from n
--- Records that are not of our version, by their first bytes, from a rank on. Stops behind 1 MiB. Answers the rank to
--- go on from, -1 at the end, and for each what it is and its bytes.
+-- Records from a rank on, the last is rank 0: what comes and goes at the other end shifts none. Stops behind 1 MiB.
+-- Answers the rank to go on from, -1 at the end, and for each its score, what is wrong with it, and its id.
 local out, size, at = {-1}, 0, tonumber(from)
 while at < from + n and size < 1048576 do
-  local member = call('ZRANGE', records, at, at)[1]
-  if not member then return out end
-  if not fields(member) then
-    out[#out + 1] = string.match(member, '^%S+ [2-9]%d* ') and 'newer' or 'unreadable'
-    out[#out + 1] = string.sub(member, 1, 80)
-  end
-  size, at = size + #member, at + 1
+  local found = call('ZRANGE', records, at, at, 'REV', 'WITHSCORES')
+  if not found[1] then return out end
+  local what, id = told(found[1])
+  local i = #out
+  out[i + 1], out[i + 2], out[i + 3] = found[2], what, id
+  size, at = size + #found[1], at + 1
 end
 out[1] = at
 return out

@@ -27,6 +27,12 @@ end
 local function fields(member)
   return string.match(member, '^(%S+) 1 (%d+) (%d+) (%d+) (%d+) ([^\n]*)\n()')
 end
+-- What is wrong with a record, '' where nothing is, and its id, or its first bytes where that cannot be read.
+local function told(member)
+  local id = fields(member)
+  if id then return '', id end
+  return string.match(member, '^%S+ [2-9]%d* ') and 'newer' or 'unreadable', string.sub(member, 1, 80)
+end
 local function clean(acked, batches, field)
   call('UNLINK', acked)
   call('HDEL', batches, field)

@@ -93,6 +93,51 @@ static void two_queues_never_share_a_key(void **state)
         }
 }
 
+static void the_queue_of_a_key_is_found(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"owners", "dead", "inflight:i:0a.1:7", "result:0a.1-7-0"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t j = 0; j < sizeof kinds / sizeof *kinds; j++) {
+            struct keys k;
+            size_t len = 99;
+            assert_int_equal(keys_init(&k, names[i], "i"), 0);
+            char *key = keys_join(&k, kinds[j], "");
+            const char *name = keys_queue(key, &len);
+            assert_non_null(name);
+            assert_int_equal(len, strlen(names[i]));
+            assert_memory_equal(name, names[i], len);
+            free(key);
+            keys_deinit(&k);
+        }
+}
+
+static void what_is_no_key_of_ours_has_no_queue(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {
+        "rpopd:",
+        "rpopd:{",
+        "rpopd:{a}",
+        "rpopd:{a}:",
+        "rpopd:{a}:no",
+        "rpopd:{a}owners",
+        "rpopd:a:owners",
+        "rpopd:t:{a}:owners",
+        "rpopd:t3:{a}",
+        "rpopd:t3:{a}:no",
+        "rpopd:t4:{a}:dead",
+        "rpopd:t2:{a}:dead",
+        "rpopd:t03:{a}:dead",
+        "rpopd:t99999999999999999999:{a}:dead",
+        "{a}:owners",
+        "rpopd:{a}:owners2",
+    };
+    size_t len;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        assert_null(keys_queue(keys[i], &len));
+}
+
 /* A `}` without a tag is the one kind of name that a Cluster cannot have: it is asked for by none.
  */
 static void redis_puts_all_keys_of_a_queue_into_one_slot(void **state)
@@ -145,6 +190,8 @@ int main(void)
         cmocka_unit_test(every_key_has_the_name_that_is_documented),
         cmocka_unit_test(a_hash_tag_of_the_queue_stays_the_tag_of_its_keys),
         cmocka_unit_test(two_queues_never_share_a_key),
+        cmocka_unit_test(the_queue_of_a_key_is_found),
+        cmocka_unit_test(what_is_no_key_of_ours_has_no_queue),
         cmocka_unit_test(redis_puts_all_keys_of_a_queue_into_one_slot),
         cmocka_unit_test(without_memory_there_is_nothing_to_deinit),
     };
