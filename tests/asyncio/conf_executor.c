@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "tests/asyncio/conf.h"
+#include "tests/asyncio/conf_gather.h"
 #include "worker/runtime/context.h"
 #include "worker/runtime/executor.h"
 
@@ -55,17 +55,17 @@ static int bounded_main(void *arg, void **ret_result, struct err *e)
 {
     struct timed jobs[] = {{1, 2, 0, 0}, {2, 3, 0, 0}, {3, 2, 0, 0}, {4, 3, 0, 0}, {5, 1, 0, 0}};
     struct future *f[COUNT(jobs)];
-    void *n[COUNT(jobs)];
+    const struct gathered *n;
     struct executor *pool = need(executor_new(2));
-    (void)arg, (void)ret_result;
+    (void)arg, (void)ret_result, (void)e;
     start_clock();
     (void)need(later(loop_running(), 1, say_alive, NULL));
     for (size_t i = 0; i < COUNT(jobs); i++)
         f[i] = need(run_in_executor(pool, timed_job, &jobs[i]));
-    for (size_t i = 0; i < COUNT(jobs); i++)
-        must(end_of(f[i], &n[i], e));
-    tout("[%d, %d, %d, %d, %d]", NUMBER(n[0]), NUMBER(n[1]), NUMBER(n[2]), NUMBER(n[3]),
-         NUMBER(n[4]));
+    struct future *all = gather_all(f, COUNT(jobs), &n);
+    tout("[%d, %d, %d, %d, %d]", NUMBER(n[0].value), NUMBER(n[1].value), NUMBER(n[2].value),
+         NUMBER(n[3].value), NUMBER(n[4].value));
+    future_unref(all);
     close_pool(pool);
     for (size_t i = 0; i < COUNT(jobs); i++)
         out("job %d from %d to %d", jobs[i].number, jobs[i].from, jobs[i].to);
@@ -188,18 +188,19 @@ static int which_thread(void *arg, void **ret_result, struct err *e)
 static int default_main(void *arg, void **ret_result, struct err *e)
 {
     struct executor *pool = need(executor_new(1));
-    void *a, *b;
+    const struct gathered *id;
     struct err why;
     (void)arg, (void)ret_result;
     start_clock();
     must(loop_set_default_executor(loop_running(), pool));
     executor_unref(pool);
-    struct future *f = need(run_in_executor(NULL, which_thread, BOX(1))),
-                  *g = need(run_in_executor(NULL, which_thread, BOX(2)));
-    must(end_of(f, &a, e));
-    must(end_of(g, &b, e));
-    tout("same thread: %s the loop's thread: %s", yes(a == b), yes(a == (void *)pthread_self()));
-    f = need(run_in_executor(NULL, which_thread, BOX(2)));
+    struct future *two[] = {need(run_in_executor(NULL, which_thread, BOX(1))),
+                            need(run_in_executor(NULL, which_thread, BOX(2)))};
+    struct future *both = gather_all(two, 2, &id);
+    tout("same thread: %s the loop's thread: %s", yes(id[0].value == id[1].value),
+         yes(id[0].value == (void *)pthread_self()));
+    future_unref(both);
+    struct future *f = need(run_in_executor(NULL, which_thread, BOX(2)));
     must(loop_shutdown_default_executor(loop_running(), e));
     tout("shut down");
     must(task_sleep(0));
@@ -264,7 +265,8 @@ static int to_thread_main(void *arg, void **ret_result, struct err *e)
 {
     struct download one = {"u1", 1, 10, "x", ""};
     struct download more[] = {{"u2", 2, 3, "y", ""}, {"u3", 3, 3, "y", ""}, {"u4", 4, 3, "y", ""}};
-    struct task *t[COUNT(more)];
+    struct future *f[COUNT(more)];
+    const struct gathered *lines;
     struct err why;
     bool ran = false;
     void *v;
@@ -273,11 +275,11 @@ static int to_thread_main(void *arg, void **ret_result, struct err *e)
     must(to_thread(download, &one, &v, e));
     tout("%s", TEXT(v));
     for (size_t i = 0; i < COUNT(more); i++)
-        t[i] = need(task_create(download_in_thread, &more[i], NULL));
+        f[i] = task_future(need(task_create(download_in_thread, &more[i], NULL)));
+    struct future *all = gather_all(f, COUNT(more), &lines);
     for (size_t i = 0; i < COUNT(more); i++)
-        drop(t[i]);
-    for (size_t i = 0; i < COUNT(more); i++)
-        tout("%s", more[i].text);
+        tout("%s", TEXT(lines[i].value));
+    future_unref(all);
     (void)to_thread(bad_url, NULL, NULL, &why);
     tout("raised %s", show(&why));
     struct coro *c = need(coro_new(ran_in_thread, &ran));
@@ -326,8 +328,9 @@ static int set_and_read(void *arg, void **ret_result, struct err *e)
 
 static int context_main(void *arg, void **ret_result, struct err *e)
 {
+    const struct gathered *seen;
     struct seen s;
-    void *v, *w;
+    void *v;
     (void)arg, (void)ret_result;
     must(context_set(&request, BOX("r1")));
     must(to_thread(read_and_change, &s, NULL, e));
@@ -335,13 +338,12 @@ static int context_main(void *arg, void **ret_result, struct err *e)
     out("in main %s", TEXT(context_get(&request)));
     must(end_of(need(run_in_executor(NULL, read_request, NULL)), &v, e));
     out("run_in_executor %s", TEXT(v));
-    struct task *a = need(task_create(set_and_read, BOX("r2"), NULL)),
-                *b = need(task_create(set_and_read, BOX("r3"), NULL));
-    v = value_of(a);
-    w = value_of(b);
-    out("tasks [%s, %s]", TEXT(v), TEXT(w));
+    struct future *two[] = {task_future(need(task_create(set_and_read, BOX("r2"), NULL))),
+                            task_future(need(task_create(set_and_read, BOX("r3"), NULL)))};
+    struct future *both = gather_all(two, 2, &seen);
+    out("tasks %s", show_gathered(seen, 2));
     out("in main %s", TEXT(context_get(&request)));
-    task_unref(a), task_unref(b);
+    future_unref(both);
     return 0;
 }
 
@@ -380,20 +382,25 @@ static void run_waits(void)
 
 /* -- cpu-inline-vs-executor -- */
 
-static int fib(int n)
+/* A coroutine that awaits itself and never suspends: it runs in a task, and on a thread as well. */
+static int fib(void *arg, void **ret_result, struct err *e)
 {
-    return n <= 2 ? 1 : fib(n - 1) + fib(n - 2);
+    void *a = BOX(1), *b = BOX(0);
+    if (NUMBER(arg) > 2) {
+        must(fib(BOX(NUMBER(arg) - 1), &a, e));
+        must(fib(BOX(NUMBER(arg) - 2), &b, e));
+    }
+    *ret_result = BOX(NUMBER(a) + NUMBER(b));
+    return 0;
 }
 
-static int crunch(void *arg, void **ret_result,
-                  struct err *e) /* in a task or on a thread: never awaits */
+static int crunch(void *arg, void **ret_result, struct err *e)
 {
-    int n = fib(15);
-    (void)arg, (void)e;
+    (void)arg;
+    int r = fib(BOX(15), ret_result, e);
     block(3);
-    tout("fib is %d", n);
-    *ret_result = BOX(n);
-    return 0;
+    tout("fib is %d", NUMBER(*ret_result));
+    return r;
 }
 
 static int ask(void *arg, void **ret_result, struct err *e)
@@ -407,20 +414,20 @@ static int ask(void *arg, void **ret_result, struct err *e)
 
 static int cpu_main(void *arg, void **ret_result, struct err *e)
 {
-    void *n;
+    const struct gather_call calls[] = {{crunch, NULL}, {ask, NULL}};
+    const struct gathered *r;
     (void)arg, (void)ret_result;
     start_clock();
-    struct task *a = need(task_create(crunch, NULL, NULL)), *b = need(task_create(ask, NULL, NULL));
-    drop(a);
-    drop(b);
+    must(end_of(need(gather_calls(calls, COUNT(calls), 0)), NULL, e));
     tout("round 1 over");
     start_clock();
     struct executor *pool = need(executor_new(4));
-    struct future *f = need(run_in_executor(pool, crunch, NULL));
-    drop(need(task_create(ask, NULL, NULL)));
-    must(end_of(f, &n, e));
+    struct future *f[] = {need(run_in_executor(pool, crunch, NULL)),
+                          task_future(need(task_create(ask, NULL, NULL)))};
+    struct future *both = gather_all(f, COUNT(f), &r);
     close_pool(pool);
-    tout("round 2 over [%d, none]", NUMBER(n));
+    tout("round 2 over [%d, %s]", NUMBER(r[0].value), r[1].value ? "a value" : "none");
+    future_unref(both);
     return 0;
 }
 

@@ -19,6 +19,17 @@ const char *show_gathered(const struct gathered *r, size_t n)
     return strcat(text, "]");
 }
 
+struct future *gather_all(struct future *const *fs, size_t n, const struct gathered **ret_results)
+{
+    struct future *all = need(future_gather(fs, n, GATHER_RETURN_ERRORS));
+    void *results;
+    must(future_await(all, &results, NULL));
+    for (size_t i = 0; i < n; i++)
+        future_unref(fs[i]); /* the gather has its own */
+    *ret_results = results;
+    return all;
+}
+
 const char *gathered_text(struct future *g, size_t n)
 {
     void *results;

@@ -7,6 +7,9 @@
 
 /* "[A, none, CancelledError()]": the results are texts, or NULL. Valid until the next call. */
 const char *show_gathered(const struct gathered *r, size_t n);
+/* Awaits the gather of n, with errors as results; takes the references. Gives the gather, done: it
+ * holds the results. */
+struct future *gather_all(struct future *const *fs, size_t n, const struct gathered **ret_results);
 /* Awaits a gather of n that must succeed; takes g. As show_gathered. */
 const char *gathered_text(struct future *g, size_t n);
 /* Awaits a gather or a shield that fails; takes it. Returns its code, fills *e. */

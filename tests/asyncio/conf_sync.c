@@ -1,5 +1,5 @@
 /* conf_sync.c - scenarios of the area "sync". */
-#include "tests/asyncio/conf.h"
+#include "tests/asyncio/conf_gather.h"
 #include "worker/runtime/aqueue.h"
 #include "worker/runtime/event.h"
 #include "worker/runtime/lock.h"
@@ -7,10 +7,15 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static void wait_all(struct task **t, size_t n)
+static struct future *started(coro_fn fn, void *arg)
 {
-    for (size_t i = 0; i < n; i++)
-        drop(t[i]);
+    return task_future(need(task_create(fn, arg, NULL)));
+}
+
+static void wait_all(struct future *const *f, size_t n)
+{
+    const struct gathered *results;
+    future_unref(gather_all(f, n, &results));
 }
 
 /* -- event-broadcast -- */
@@ -34,22 +39,22 @@ static int event_main(void *arg, void **ret_result, struct err *e)
 {
     struct event v;
     struct watcher w[] = {{"w1", &v}, {"w2", &v}, {"w3", &v}, {"w4", &v}, {"w5", &v}};
-    struct task *t[3];
+    struct future *f[3];
     (void)arg, (void)ret_result;
     event_init(&v);
     start_clock();
-    for (size_t i = 0; i < COUNT(t); i++)
-        t[i] = need(task_create(watch, &w[i], NULL));
+    for (size_t i = 0; i < COUNT(f); i++)
+        f[i] = started(watch, &w[i]);
     must(nap(1));
     event_set(&v);
-    wait_all(t, COUNT(t));
+    wait_all(f, COUNT(f));
     must(watch(&w[3], NULL, e));
     event_clear(&v);
-    t[0] = need(task_create(watch, &w[4], NULL));
+    struct task *t = need(task_create(watch, &w[4], NULL));
     must(nap(2));
     event_set(&v);
     event_clear(&v);
-    drop(t[0]);
+    drop(t);
     return 0;
 }
 
@@ -86,15 +91,15 @@ static int cancelled_main(void *arg, void **ret_result, struct err *e)
     struct lock l;
     struct user u[] = {{"h", &l, 4},  {"w1", &l, 1}, {"w2", &l, 1},
                        {"w3", &l, 1}, {"h2", &l, 9}, {"w4", &l, 1}};
-    struct task *t[4];
+    struct future *f[4];
     (void)arg, (void)ret_result, (void)e;
     lock_init(&l);
     start_clock();
-    for (size_t i = 0; i < COUNT(t); i++)
-        t[i] = need(task_create(use, &u[i], NULL));
+    for (size_t i = 0; i < COUNT(f); i++)
+        f[i] = started(use, &u[i]);
     must(nap(1));
-    (void)task_cancel(t[2]);
-    wait_all(t, COUNT(t));
+    (void)future_cancel(f[2]);
+    wait_all(f, COUNT(f));
     tout("free");
     struct task *h2 = need(task_create(use, &u[4], NULL)),
                 *w4 = need(task_create(use, &u[5], NULL));
@@ -131,14 +136,14 @@ static int fifo_main(void *arg, void **ret_result, struct err *e)
 {
     struct lock l;
     struct user u[] = {{"A", &l, 0}, {"B", &l, 0}, {"C", &l, 0}};
-    struct task *t[3];
+    struct future *f[3];
     struct err why;
     (void)arg, (void)ret_result, (void)e;
     lock_init(&l);
     start_clock();
-    for (size_t i = 0; i < COUNT(t); i++)
-        t[i] = need(task_create(use_twice, &u[i], NULL));
-    wait_all(t, COUNT(t));
+    for (size_t i = 0; i < COUNT(f); i++)
+        f[i] = started(use_twice, &u[i]);
+    wait_all(f, COUNT(f));
     tout("locked: %s", yes(lock_locked(&l)));
     (void)lock_release(&l, &why);
     out("%s", show(&why));
@@ -181,8 +186,8 @@ static int bounded_main(void *arg, void **ret_result, struct err *e)
     struct aqueue *q = need(aqueue_new(2));
     (void)arg, (void)ret_result, (void)e;
     start_clock();
-    struct task *t[] = {need(task_create(produce, q, NULL)), need(task_create(consume, q, NULL))};
-    wait_all(t, COUNT(t));
+    struct future *f[] = {started(produce, q), started(consume, q)};
+    wait_all(f, COUNT(f));
     tout("empty: %s", yes(aqueue_empty(q)));
     (void)aqueue_free(q);
     return 0;
@@ -229,24 +234,22 @@ static int workers_main(void *arg, void **ret_result, struct err *e)
                              {"e", 3.5}, {"f", 1}, {"g", 2}};
     struct aqueue *q = need(aqueue_new(0));
     struct hand hands[] = {{"W1", q}, {"W2", q}};
-    struct err why[2];
+    const struct gathered *ends;
+    struct err why;
     (void)arg, (void)ret_result;
     start_clock();
     for (size_t i = 0; i < COUNT(pieces); i++)
         must(aqueue_put_nowait(q, &pieces[i], e));
-    struct task *t[] = {need(task_create(work, &hands[0], NULL)),
-                        need(task_create(work, &hands[1], NULL))};
+    struct future *f[] = {started(work, &hands[0]), started(work, &hands[1])};
     must(aqueue_join(q, e));
     tout("all done, size %zu", aqueue_size(q));
-    for (size_t i = 0; i < COUNT(t); i++)
-        (void)task_cancel(t[i]);
-    for (size_t i = 0; i < COUNT(t); i++) {
-        (void)task_await(t[i], NULL, &why[i]);
-        task_unref(t[i]);
-    }
-    out("[%s, %s]", show(&why[0]), show(&why[1]));
-    (void)aqueue_task_done(q, &why[0]);
-    out("%s", error_kind(why[0].code));
+    for (size_t i = 0; i < COUNT(f); i++)
+        (void)future_cancel(f[i]);
+    struct future *all = gather_all(f, COUNT(f), &ends);
+    out("%s", show_gathered(ends, COUNT(f)));
+    future_unref(all);
+    (void)aqueue_task_done(q, &why);
+    out("%s", error_kind(why.code));
     (void)aqueue_free(q);
     return 0;
 }
@@ -291,16 +294,16 @@ static int semaphore_main(void *arg, void **ret_result, struct err *e)
     struct semaphore s;
     int inside[2] = {0, 0};
     struct limited jobs[COUNT(lengths)];
-    struct task *t[COUNT(lengths)];
+    struct future *f[COUNT(lengths)];
     (void)arg, (void)ret_result, (void)e;
     semaphore_init(&s, 2);
     start_clock();
     (void)need(later(loop_running(), 1, say_locked, &s));
-    for (size_t i = 0; i < COUNT(t); i++) {
+    for (size_t i = 0; i < COUNT(f); i++) {
         jobs[i] = (struct limited){&s, (int)i + 1, lengths[i], inside};
-        t[i] = need(task_create(enter, &jobs[i], NULL));
+        f[i] = started(enter, &jobs[i]);
     }
-    wait_all(t, COUNT(t));
+    wait_all(f, COUNT(f));
     tout("highest: %d locked: %s", inside[1], yes(semaphore_locked(&s)));
     return 0;
 }

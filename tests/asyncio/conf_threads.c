@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "tests/asyncio/conf.h"
+#include "tests/asyncio/conf_gather.h"
 
 struct other { /* a loop in a second thread */
     struct loop *loop;
@@ -278,15 +278,20 @@ static int submit_job(void *arg, void **ret_result, struct err *e)
 static int shutdown_jobs(void *arg, void **ret_result, struct err *e)
 {
     struct job *jobs = arg;
-    int cancelled = 0;
+    struct future *live[3];
+    const struct gathered *ends;
+    int count = 0, cancelled = 0;
     (void)e;
-    for (int i = 0; i < 3; i++)
-        (void)task_cancel(jobs[i].task);
     for (int i = 0; i < 3; i++) {
-        (void)task_await(jobs[i].task, NULL, NULL); /* done, or cancelled just now */
-        cancelled += task_cancelled(jobs[i].task);
-        task_unref(jobs[i].task);
+        if (task_cancel(jobs[i].task))
+            live[count++] = task_future(jobs[i].task);
+        else
+            task_unref(jobs[i].task); /* it was done */
     }
+    struct future *all = gather_all(live, (size_t)count, &ends);
+    for (int i = 0; i < count; i++)
+        cancelled += ends[i].code == -ECANCELED;
+    future_unref(all);
     *ret_result = BOX(cancelled);
     return 0;
 }
