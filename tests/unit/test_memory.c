@@ -394,12 +394,47 @@ static void memory_may_be_gone_for_good(void **state)
     check_play(play_rest, true);
 }
 
+/* -- a job in the caller's storage -- */
+
+static struct {
+    struct loop *loop;
+    int code;
+} ended;
+
+static void job_ended(struct loop_job *job, int code, void *result, const struct err *e)
+{
+    (void)job, (void)result;
+    ended.code = code && e->code == code ? code : 0;
+    loop_stop(ended.loop);
+}
+
+static int play_job(struct err *e)
+{
+    struct loop_job job = {.fn = give_at_once, .name = "a job with a name", .done = job_ended};
+    ended.loop = loop_new(0);
+    if (!ended.loop)
+        return -errno;
+    int r = loop_submit(ended.loop, &job); /* takes no memory itself */
+    if (r == 0)
+        r = loop_run_forever(ended.loop, e);
+    loop_free(ended.loop);
+    return r < 0 ? r : ended.code;
+}
+
+static void a_job_that_cannot_start_is_told(void **state)
+{
+    (void)state;
+    check_play(play_job, false);
+    check_play(play_job, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_waits_in_a_row_needs_no_memory),
         cmocka_unit_test(each_allocation_may_fail_in_a_task),
         cmocka_unit_test(each_allocation_may_fail_up_to_the_end),
+        cmocka_unit_test(a_job_that_cannot_start_is_told),
         cmocka_unit_test(memory_may_be_gone_for_good),
     };
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);

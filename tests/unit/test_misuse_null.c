@@ -156,8 +156,6 @@ static struct { /* what is there beside the NULL */
     CASE(loop_call_soon_threadsafe, "fn", loop_call_soon_threadsafe(x.loop, 0, 0))       \
     CASE(loop_post, "l", loop_post(NULL, &x.job.item))                                   \
     CASE(loop_post, "i", loop_post(x.loop, NULL))                                        \
-    CASE(loop_push, "the loop", (loop_push(NULL, &x.job.item), 0))                       \
-    CASE(loop_push, "i", (loop_push(x.loop, NULL), 0))                                   \
     CASE(loop_submit, "l", loop_submit(NULL, &x.job))                                    \
     CASE(loop_submit, "job", loop_submit(x.loop, NULL))                                  \
     CASE(loop_submit, "job->fn", loop_submit(x.loop, &x.job))                            \

@@ -45,13 +45,6 @@ static int handle_report(struct loop *l, const struct loop_report *r, void *arg,
     return 0;
 }
 
-static void run_item(struct loop_item *i)
-{
-    (void)i;
-}
-
-static const struct loop_item_ops item_ops = {run_item, run_item};
-
 static struct { /* made on the loop's thread, in the child */
     struct loop *loop;
     struct future *future;
@@ -68,7 +61,6 @@ static struct { /* made on the loop's thread, in the child */
     struct aqueue *queue;
     struct timeout timeout;
     struct loop_report report;
-    struct loop_item item;
     struct loop_part part;
     struct task **tasks;
     const struct error *error;
@@ -88,7 +80,6 @@ static struct { /* made on the loop's thread, in the child */
     CASE(handle_cancelled, handle_cancelled(x.handle))                                     \
     CASE(handle_ref, handle_ref(x.handle))                                                 \
     CASE(handle_unref, (handle_unref(x.handle), 0))                                        \
-    CASE(loop_push, (loop_push(x.loop, &x.item), 0))                                       \
     CASE(loop_set_exception_handler, (loop_set_exception_handler(x.loop, NULL, NULL), 0))  \
     CASE(loop_call_exception_handler, (loop_call_exception_handler(x.loop, &x.report), 0)) \
     CASE(loop_set_debug, (loop_set_debug(x.loop, 1), 0))                                   \
@@ -213,7 +204,6 @@ static int call_from_elsewhere(void *number, void **ret_result, struct err *e)
     (void)timeout_enter(&x.timeout, -1, e);
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, x.fds) == 0)
         x.stream = stream_new(x.fds[1], 0);
-    x.item.ops = &item_ops;
     x.report = (struct loop_report){.message = "report"};
     loop_set_exception_handler(x.loop, handle_report, NULL);
     int r = task_sleep(0);

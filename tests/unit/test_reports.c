@@ -2,6 +2,7 @@
 #include "tests/unit/combine.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 
@@ -165,6 +166,53 @@ static void an_error_of_what_was_interrupted_is_not_reported(void **state)
     assert_int_equal(lost_by_main.count, 0);
 }
 
+/* -- the default handler -- */
+
+static int broken_handler(struct loop *l, const struct loop_report *r, void *arg, struct err *e)
+{
+    (void)l, (void)r, (void)arg;
+    return err_set(e, -EIO, "no paper");
+}
+
+static void nothing_good(void *arg)
+{
+    (void)arg;
+    (void)loop_raise(-EINVAL, "bad callback");
+}
+
+static int lose_errors(void *arg, void **ret_result, struct err *e)
+{
+    struct loop *l = loop_running();
+    (void)arg, (void)ret_result, (void)e;
+    task_unref(task_create(fail_at_once, BOX(1), "loser"));
+    (void)loop_call_soon(l, nothing_good, NULL);
+    (void)turns(2);
+    loop_set_exception_handler(l, broken_handler, NULL);
+    struct future *f = loop_create_future(l);
+    (void)future_set_error(f, -EINVAL, "bad");
+    future_unref(f);
+    return 0;
+}
+
+static void the_default_handler_writes_a_line_for_each(void **state)
+{
+    char said[512] = "";
+    int fds[2], before = dup(STDERR_FILENO);
+    (void)state;
+    assert_int_equal(pipe(fds), 0);
+    assert_true(dup2(fds[1], STDERR_FILENO) >= 0);
+    int r = run(lose_errors, NULL, NULL, NULL);
+    (void)dup2(before, STDERR_FILENO);
+    (void)close(before);
+    (void)close(fds[1]);
+    assert_int_equal(r, 0);
+    assert_true(read(fds[0], said, sizeof said - 1) > 0);
+    (void)close(fds[0]);
+    assert_string_equal(said, "Task exception was never retrieved (loser): ValueError: bad 1\n"
+                              "Unhandled exception in callback: ValueError: bad callback\n"
+                              "Unhandled error in exception handler: OSError: no paper\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +220,7 @@ int main(void)
         cmocka_unit_test(without_debug_mode_nobody_is_named),
         cmocka_unit_test(an_error_after_a_cancellation_is_not_lost),
         cmocka_unit_test(an_error_of_what_was_interrupted_is_not_reported),
+        cmocka_unit_test(the_default_handler_writes_a_line_for_each),
         cmocka_unit_test(ensure_future_wraps_only_what_is_no_future),
     };
     return cmocka_run_group_tests_name("reports", tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
 #include "tests/unit/sockets.h"
 
+#include <netinet/in.h>
+
 #include "worker/runtime/stream.h"
 
 static int stream_main(void *n, void **ret_result, struct err *e)
@@ -107,11 +109,75 @@ static void no_memory_is_an_error_and_leaves_nothing_behind(void **state)
     check_each_allocation(play_stream);
 }
 
+static int write_much(void *s, void **ret_result, struct err *e)
+{
+    static const char much[1 << 20];
+    (void)ret_result;
+    return stream_write(s, much, sizeof much, NO_LIMIT, e);
+}
+
+static int two_writers_main(void *n, void **ret_result, struct err *e)
+{
+    const char *data;
+    size_t len;
+    int ends[2];
+    (void)ret_result;
+    note(n, open_pair(ends));
+    struct stream *s = stream_new(ends[0], 0);
+    struct task *t = task_create(write_much, s, NULL);
+    note(n, turns(2));
+    note(n, stream_write(s, "x", 1, NO_LIMIT, e));
+    note(n, strstr(e->text, "another task is still writing") != NULL);
+    note(n, stream_read_until(s, "", &data, &len, NO_LIMIT, e));
+    note(n, stream_fd(s) == ends[0]);
+    (void)task_cancel(t);
+    note(n, end_of(t));
+    s = stream_free(s);
+    io_close(loop_running(), ends[1]);
+    return 0;
+}
+
+static void a_stream_has_one_writer(void **state)
+{
+    (void)state;
+    EXPECT(two_writers_main, 0, 0, ERROR_RUNTIME, 1, -EINVAL, 1, -ECANCELED);
+}
+
+/* -- TCP: a connection is under way for a while, and may be refused -- */
+
+static int tcp_main(void *n, void **ret_result, struct err *e)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t room = sizeof at;
+    const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+    int listener = socket(AF_INET, type, 0), fd = socket(AF_INET, type, 0);
+    (void)ret_result;
+    note(n, bind(listener, (struct sockaddr *)&at, sizeof at));
+    note(n, getsockname(listener, (struct sockaddr *)&at, &room));
+    note(n, listen(listener, 1));
+    note(n, io_connect(fd, (struct sockaddr *)&at, sizeof at, in_ms(60000), e));
+    note(n, io_write(fd, "hi", 2, NO_LIMIT, e));
+    io_close(loop_running(), fd);
+    io_close(loop_running(), listener);
+    fd = socket(AF_INET, type, 0);
+    note(n, io_connect(fd, (struct sockaddr *)&at, sizeof at, in_ms(60000), e));
+    io_close(loop_running(), fd);
+    return 0;
+}
+
+static void a_connection_over_tcp_is_made_or_refused(void **state)
+{
+    (void)state;
+    EXPECT(tcp_main, 0, 0, 0, 0, 2, -ECONNREFUSED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_stream_reads_lines_and_blocks_within_its_limit),
         cmocka_unit_test(a_stream_has_one_reader),
+        cmocka_unit_test(a_stream_has_one_writer),
+        cmocka_unit_test(a_connection_over_tcp_is_made_or_refused),
         cmocka_unit_test(no_memory_is_an_error_and_leaves_nothing_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

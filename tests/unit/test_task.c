@@ -391,11 +391,35 @@ static void tasks_that_await_each_other_can_be_cancelled(void **state)
     assert_int_equal(cancelled, 4);
 }
 
+static int give_when_asked_to_cancel(void *arg, void **ret_result, struct err *e)
+{
+    (void)e;
+    (void)task_cancel(task_current());
+    *ret_result = arg;
+    return 0;
+}
+
+static void a_result_after_a_cancellation_is_dropped(void **state)
+{
+    int arg = 0;
+    void *v = NULL;
+    (void)state;
+    struct loop *l = loop_new(0);
+    struct task *t = loop_create_task(l, give_when_asked_to_cancel, &arg, NULL);
+    assert_int_equal(loop_run_until_complete(l, task_future(t), &v, NULL), -ECANCELED);
+    assert_int_equal(task_result(t, &v, NULL), -ECANCELED);
+    assert_true(task_cancelled(t));
+    assert_null(v);
+    task_unref(t);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sleeper_is_cancelled),
         cmocka_unit_test(an_error_wins_over_a_cancellation_that_comes_too_late),
+        cmocka_unit_test(a_result_after_a_cancellation_is_dropped),
         cmocka_unit_test(a_cancellation_goes_down_a_long_chain),
         cmocka_unit_test(tasks_that_await_each_other_can_be_cancelled),
         cmocka_unit_test(a_task_cancelled_before_its_first_turn_never_runs),

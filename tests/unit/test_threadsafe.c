@@ -399,6 +399,17 @@ static void an_outcome_is_not_lost_by_closing(void **state)
     cfuture_unref(f);
 }
 
+static void one_that_is_never_completed_drops_its_listeners(void **state)
+{
+    atomic_int count = 0;
+    (void)state;
+    struct cfuture *f = cfuture_new();
+    assert_int_equal(cfuture_add_done_callback(f, told, &count), 0);
+    assert_int_equal(cfuture_add_done_callback(f, told, &count), 0);
+    cfuture_unref(f);
+    assert_int_equal(count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +419,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_thread_keeps_its_order, setup, teardown),
         cmocka_unit_test_setup_teardown(listeners_are_told_once_on_either_side, setup, teardown),
         cmocka_unit_test(one_completed_by_hand),
+        cmocka_unit_test(one_that_is_never_completed_drops_its_listeners),
         cmocka_unit_test(what_a_loop_hands_to_itself_keeps_its_place),
         cmocka_unit_test(a_listener_is_told_one_iteration_after_the_end),
         cmocka_unit_test(an_outcome_is_not_lost_by_closing),

@@ -125,6 +125,9 @@ static int misuse_main(void *n, void **ret_result, struct err *e)
     note(n, wait_all(&f, 0, -1));
     note(n, wait_all((struct future *[]){f, NULL}, 2, -1));
     note(n, wait_all((struct future *[]){f, x}, 2, -1));
+    size_t done, pending;
+    note(n, future_wait(&f, 1, -1, (enum wait_when)7, &done, &pending, e));
+    note(n, strcmp(e->text, "Invalid return_when value: 7"));
     note(n, wait_for(NULL, 1, NULL, NULL));
     note(n, wait_for(x, 1, NULL, NULL));
     note(n, as_completed_new((struct future *[]){f, NULL}, 2, -1) ? 0 : -errno);
@@ -137,8 +140,8 @@ static int misuse_main(void *n, void **ret_result, struct err *e)
 static void what_cannot_be_waited_for_is_refused(void **state)
 {
     (void)state;
-    EXPECT(misuse_main, -EINVAL, ERROR_TYPE, ERROR_OTHER_LOOP, ERROR_TYPE, ERROR_OTHER_LOOP,
-           ERROR_TYPE, ERROR_OTHER_LOOP);
+    EXPECT(misuse_main, -EINVAL, ERROR_TYPE, ERROR_OTHER_LOOP, -EINVAL, 0, ERROR_TYPE,
+           ERROR_OTHER_LOOP, ERROR_TYPE, ERROR_OTHER_LOOP);
     struct loop *l = loop_new(0);
     struct future *f = loop_create_future(l);
     assert_int_equal(wait_all(&f, 1, -1), ERROR_NO_TASK);
@@ -394,6 +397,36 @@ static void each_allocation_may_fail(void **state)
     check_each_allocation(oom_as_completed);
 }
 
+/* Both waits have a callback queued when the loop is closed. */
+static int wait_and_take(void *fs, void **ret_result, struct err *e)
+{
+    size_t done, pending;
+    (void)ret_result;
+    return future_wait(fs, 1, -1, WAIT_ALL_COMPLETED, &done, &pending, e);
+}
+
+static void a_closed_loop_leaves_nothing_behind(void **state)
+{
+    struct err e;
+    (void)state;
+    lost.count = 0;
+    struct loop *l = loop_new(0);
+    loop_set_exception_handler(l, note_lost, &lost);
+    struct future *f = loop_create_future(l);
+    struct as_completed *a = as_completed_new(&f, 1, -1);
+    struct task *t = loop_create_task(l, wait_and_take, &f, NULL);
+    loop_stop(l);
+    assert_int_equal(loop_run_forever(l, &e), 0);
+    assert_int_equal(future_set_result(f, NULL), 0);
+    assert_int_equal(loop_close(l, &e), 0);
+    assert_true(as_completed_more(a));
+    as_completed_free(a);
+    task_unref(t);
+    assert_int_equal(lost.count, 1); /* the task */
+    future_unref(f);
+    loop_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest waiting[] = {
@@ -413,6 +446,7 @@ int main(void)
         cmocka_unit_test(who_was_called_and_is_cancelled_calls_the_next),
         cmocka_unit_test(what_is_overdue_has_no_future),
         cmocka_unit_test(it_may_be_freed_before_all_have_come),
+        cmocka_unit_test(a_closed_loop_leaves_nothing_behind),
         cmocka_unit_test(an_outcome_behind_the_limit_comes_too_late),
         cmocka_unit_test(each_allocation_may_fail),
     };

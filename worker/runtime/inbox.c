@@ -72,15 +72,6 @@ void inbox_close(struct loop *l)
     }
 }
 
-void loop_push(struct loop *l, struct loop_item *i)
-{
-    GIVEN(i);
-    loop_check_thread(l, __func__);
-    if (loop_is_closed(l))
-        error_fatal("loop_push: the loop is closed");
-    queue_push(&l->ready, i);
-}
-
 struct call { /* a call_soon_threadsafe under way */
     struct loop_item item;
     loop_fn fn;

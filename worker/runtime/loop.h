@@ -90,8 +90,6 @@ struct loop_item_ops {
 };
 int loop_post(struct loop *l,
               struct loop_item *i); /* any thread; ERROR_CLOSED: i is still the caller's */
-void loop_push(struct loop *l,
-               struct loop_item *i); /* call_soon for such an item; the loop is not closed */
 
 /* A coroutine handed over in the caller's storage, for masses of jobs: no allocation by who
  * submits. */
