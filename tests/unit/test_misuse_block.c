@@ -335,9 +335,34 @@ static int process_main(void *n, void **ret_result, struct err *e)
     return 0;
 }
 
-static void a_process_may_be_freed_while_its_end_is_awaited(void **state)
+/* It ends with its standard input: with this process at the latest. */
+static struct process *start_cat(void)
+{
+    static const char *const cat[] = {"cat", NULL};
+    return process_spawn(cat, NULL, PROCESS_STDIN, NULL);
+}
+
+static int join_twice(void *arg, void **ret_result, struct err *e)
+{
+    (void)arg, (void)ret_result;
+    return process_join(start_cat(), e);
+}
+
+static int leave_while_waiting(void *arg, void **ret_result, struct err *e)
+{
+    struct process *p = start_cat();
+    (void)arg, (void)ret_result, (void)e;
+    (void)task_create(wait_process, p, NULL);
+    (void)turns(2);
+    process_leave(p);
+    return 0;
+}
+
+static void a_process_is_given_back_by_its_loop(void **state)
 {
     (void)state;
+    check_body(join_twice, "fatal: process_join: the process belongs to a loop already");
+    check_body(leave_while_waiting, "fatal: process_leave: a task waits for the process");
     EXPECT(process_main, -EINVAL, -1, -1, -1, -EINVAL, 0, ERROR_RUNTIME, 0, 0, -SIGKILL);
 }
 
@@ -454,7 +479,7 @@ int main(void)
         cmocka_unit_test(semaphores_count_within_bounds),
         cmocka_unit_test(a_stream_may_be_freed_under_its_reader),
         cmocka_unit_test(a_stream_may_be_freed_after_its_loop),
-        cmocka_unit_test(a_process_may_be_freed_while_its_end_is_awaited),
+        cmocka_unit_test(a_process_is_given_back_by_its_loop),
         cmocka_unit_test(null_ends_the_process_in_a_task_too),
         cmocka_unit_test(times_beyond_all_measure_are_far_or_past),
     };

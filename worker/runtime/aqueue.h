@@ -1,7 +1,8 @@
-/* aqueue.h - a queue between tasks: first in first out, last in first out, or by priority.
- * Runs on: the loop's thread. Awaits only where said. Errors: negative codes. Ownership: items are
- * the caller's pointers and are handed on; what is left at aqueue_free is the caller's to have
- * taken out before. Source: CPython 3.11 asyncio.Queue, LifoQueue, PriorityQueue. */
+/* aqueue.h - a queue between tasks: first in first out, last in first out, or by priority. Runs
+ * on: the loop's thread. Awaits only where said. Errors: negative codes; what awaits gives
+ * ERROR_NO_TASK outside of a task, and another loop's queue ERROR_OTHER_LOOP (lock.h). Ownership:
+ * items are the caller's pointers and are handed on; what is left at aqueue_free is the caller's
+ * to have taken out before. Source: CPython 3.11 asyncio.Queue, LifoQueue, PriorityQueue. */
 #ifndef RUNTIME_AQUEUE_H
 #define RUNTIME_AQUEUE_H
 

@@ -1,6 +1,6 @@
-/* event.h - something has happened: all who wait go on, and nobody waits until it is cleared.
- * Runs on: the loop's thread. Awaits only where said. Errors: negative codes. Ownership: the
- * caller's storage. Source: CPython 3.11 asyncio.Event. */
+/* event.h - something has happened: all who wait go on, and nobody waits until it is cleared. Runs
+ * on: the loop's thread (another one: lock.h). Awaits only where said. Errors: negative codes.
+ * Ownership: the caller's storage. Source: CPython 3.11 asyncio.Event. */
 #ifndef RUNTIME_EVENT_H
 #define RUNTIME_EVENT_H
 
