@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "tests/bench/peer.h"
 #include "worker/runtime/coro_ctx.h"
+#include "worker/runtime/event.h"
 #include "worker/runtime/run.h"
 #include "worker/runtime/task.h"
 
@@ -19,6 +20,7 @@
 #define TURNS 3000000
 #define ROUNDS 5
 #define SWITCH_ROUNDS 100
+#define MADE_IN_1_MS 50 /* tasks: their time comes when all are asleep, on a slow machine too */
 
 static volatile double sink = 1.0;
 
@@ -121,24 +123,43 @@ static long resident_bytes(void)
     return kb * 1024;
 }
 
+struct crowd { /* tasks that are asleep at once, and all wake */
+    long tasks, asleep, woken;
+    int64_t until_ms;
+    struct event all_woke;
+};
+
 static int sleeper(void *arg, void **ret_result, struct err *e)
 {
-    (void)arg, (void)ret_result, (void)e;
-    return task_sleep(600000);
+    struct crowd *c = arg;
+    (void)ret_result, (void)e;
+    c->asleep++;
+    int r = task_sleep_until(c->until_ms);
+    c->asleep--;
+    if (r == 0 && ++c->woken == c->tasks)
+        event_set(&c->all_woke);
+    return r;
 }
 
 static int sleeping_tasks(void *arg, void **ret_result, struct err *e)
 {
-    long n = *(long *)arg, before = resident_bytes();
+    struct crowd *c = arg;
+    long n = c->tasks, before = resident_bytes();
     (void)ret_result;
+    event_init(&c->all_woke);
+    c->until_ms = clock_now_ms() + 2000 + n / MADE_IN_1_MS;
     int64_t t0 = clock_now_ns();
     for (long i = 0; i < n; i++)
-        if (task_spawn(sleeper, NULL, NULL) < 0)
+        if (task_spawn(sleeper, c, NULL) < 0)
             return error_set(e, -ENOMEM);
     int r = task_sleep(0);
     int64_t t1 = clock_now_ns();
-    (void)printf("%ld sleeping tasks: %.0f bytes each, started in %.0f ns each\n", n,
+    (void)printf("%ld tasks asleep at once: %.0f bytes each, started in %.0f ns each\n", c->asleep,
                  (double)(resident_bytes() - before) / (double)n, (double)(t1 - t0) / (double)n);
+    if (r == 0)
+        r = event_wait(&c->all_woke, e);
+    (void)printf("  %ld of %ld woke, within %.2f s of their time\n", c->woken, n,
+                 (double)(clock_now_ms() - c->until_ms) * 1e-3);
     return r;
 }
 
@@ -152,9 +173,10 @@ static void sleep_with(int guard, long tasks)
         (void)waitpid(pid, NULL, 0);
         return;
     }
+    struct crowd c = {.tasks = tasks};
     stack_force_guard(guard);
     int64_t t0 = clock_now_ns();
-    if (run(sleeping_tasks, &tasks, NULL, &e) < 0)
+    if (run(sleeping_tasks, &c, NULL, &e) < 0)
         error_fatal("%s", e.text);
     (void)printf("  all in all %.2f s; stacks had %s\n", (double)(clock_now_ns() - t0) * 1e-9,
                  stack_guard_name());
