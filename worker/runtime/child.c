@@ -111,15 +111,22 @@ int child_start_in_cgroup(struct child *c, const struct child_clone *plan)
     return r < 0 ? r : begin(c, pid, pidfd);
 }
 
+static int look(const struct child *c, int flags, siginfo_t *ret_info)
+{
+    int r;
+    *ret_info = (siginfo_t){.si_pid = 0};
+    do {
+        r = waitid(P_PIDFD, (id_t)c->pidfd, ret_info, WEXITED | flags);
+    } while (r < 0 && errno == EINTR);
+    return r;
+}
+
 bool child_reap(struct child *c, bool block)
 {
-    siginfo_t i = {.si_pid = 0};
+    siginfo_t i;
     if (c->reaped)
         return true;
-    int r;
-    do {
-        r = waitid(P_PIDFD, (id_t)c->pidfd, &i, WEXITED | (block ? 0 : WNOHANG));
-    } while (r < 0 && errno == EINTR);
+    int r = look(c, block ? 0 : WNOHANG, &i);
     if (r == 0 && i.si_pid == 0)
         return false;
     if (r < 0) /* this program ignores SIGCHLD: nobody knows */
@@ -132,10 +139,8 @@ bool child_reap(struct child *c, bool block)
 
 bool child_has_ended(const struct child *c)
 {
-    siginfo_t i = {.si_pid = 0};
-    if (c->reaped)
-        return true;
-    return waitid(P_PIDFD, (id_t)c->pidfd, &i, WEXITED | WNOHANG | WNOWAIT) < 0 || i.si_pid != 0;
+    siginfo_t i;
+    return c->reaped || look(c, WNOHANG | WNOWAIT, &i) < 0 || i.si_pid != 0;
 }
 
 int child_signal(const struct child *c, int signal)

@@ -22,12 +22,27 @@ static void drop_side(struct loop_item *i);
 
 static const struct loop_item_ops side_ops = {run_side, drop_side};
 
+static bool is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0; /* NOLINT: takes no third argument */
+}
+
+/* ev_io_set before every start: it makes libev tell the kernel again, in case the number was closed
+ * and belongs to another file now. */
+static void start(struct fd_side *s)
+{
+    ev_io_set(&s->io, s->io.fd, s->io.events);
+    ev_io_start(s->loop->ev, &s->io);
+}
+
 static void on_ready(struct ev_loop *ev, ev_io *w, int events)
 {
     struct fd_side *s = w->data;
     (void)ev;
-    if ((events & EV_ERROR) && s->waiter)
-        fd_side_complete(s, -EBADF); /* libev has stopped to watch it: it was closed meanwhile */
+    if (events & EV_ERROR && is_open(s->io.fd))
+        return start(s); /* the kernel had no memory to watch it */
+    if (events & EV_ERROR && s->waiter)
+        fd_side_complete(s, -EBADF); /* it was closed meanwhile */
     if (s->queued || !(s->waiter || s->fn))
         return;
     s->queued = true;
@@ -92,14 +107,6 @@ void fd_side_complete(struct fd_side *s, int code)
 {
     (void)future_set_result(s->waiter, (void *)(intptr_t)code); /* cancelled before: that counts */
     fd_side_release(s);
-}
-
-/* ev_io_set before every start: it makes libev tell the kernel again, in case the number was closed
- * and belongs to another file now. */
-static void start(struct fd_side *s)
-{
-    ev_io_set(&s->io, s->io.fd, s->io.events);
-    ev_io_start(s->loop->ev, &s->io);
 }
 
 void fd_side_own(struct fd_side *s, loop_fn fn, void *arg)
@@ -205,7 +212,7 @@ int fd_side_get(struct loop *l, int fd, enum fd_way way, struct fd_side **ret_si
     loop_check_thread(l, __func__);
     if (loop_is_closed(l))
         return error_set(e, ERROR_CLOSED);
-    if (fcntl(fd, F_GETFD) < 0) /* NOLINT: takes no third argument */
+    if (!is_open(fd))
         return err_set(e, -EBADF, "file descriptor %d is not open", fd);
     int r = entry_get(l, fd, &x);
     if (r < 0)

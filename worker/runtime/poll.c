@@ -39,7 +39,8 @@ int poll_open(struct loop *l)
     l->wake.data = l;
     ev_io_start(l->ev, &l->wake);
     ev_timer_init(&l->alarm, on_alarm, 0., 0.);
-    return 0;
+    ev_run(l->ev, EVRUN_NOWAIT); /* tells the kernel; refused, nobody could wake the loop */
+    return ev_is_active(&l->wake) ? 0 : -ENOMEM;
 }
 
 void poll_close(struct loop *l)
@@ -98,5 +99,6 @@ void poll_wait(struct loop *l)
 void poll_wake(struct loop *l)
 {
     uint64_t one = 1;
-    (void)!write(l->wake_fd, &one, sizeof one); /* full: it is awake */
+    while (write(l->wake_fd, &one, sizeof one) < 0 && (errno == EINTR || errno == ENOMEM))
+        ; /* nobody would wake it again; full: it is awake */
 }
