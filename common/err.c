@@ -1,5 +1,6 @@
 #include "common/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,4 +55,10 @@ int err_prefix(struct err *e, const char *fmt, ...)
     memcpy(e->text, front, n);
     memcpy(e->text + n, ": ", 2);
     return e->code;
+}
+
+bool err_is_shortage(int code)
+{
+    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EAGAIN ||
+           code == -ENOLCK || code == -ENOBUFS;
 }

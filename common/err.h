@@ -5,6 +5,8 @@
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
 
+#include <stdbool.h>
+
 #define ERR_TEXT_MAX 240
 
 struct err {
@@ -18,5 +20,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format
 
 /* Puts "what: " in front of the sentence in *e; returns the code in it. */
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* It says that memory, descriptors or processes are short: another time it may work. */
+bool err_is_shortage(int code);
 
 #endif

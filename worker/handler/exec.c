@@ -94,7 +94,7 @@ static enum job_outcome not_begun(int code, struct err *why)
 {
     if (code == -ECANCELED)
         why->code = 0;
-    return code == -ECANCELED ? JOB_CANCELLED : program_is_short(code) ? JOB_AGAIN : JOB_RETRY;
+    return code == -ECANCELED ? JOB_CANCELLED : err_is_shortage(code) ? JOB_AGAIN : JOB_RETRY;
 }
 
 /* What it has said on its descriptor 3. */

@@ -34,10 +34,8 @@ static bool write_some(struct exec_pipes *p)
         ssize_t n = write(p->in, p->job->payload + p->written, p->job->len - p->written);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0 && errno == EAGAIN)
-            return true;
         if (n < 0)
-            return false; /* EPIPE: it does not want it */
+            return errno != EPIPE; /* it does not want it; else no room, or no memory for it */
         p->written += (size_t)n;
     }
     return false;

@@ -120,7 +120,7 @@ static int start_member(struct turn *t)
     if (r == 0) {
         t->member->turn = turn;
         listen_to(t);
-    } else if (r == -ECANCELED || program_is_short(r)) {
+    } else if (r == -ECANCELED || err_is_shortage(r)) {
         pool_shared_again(t->pool->shared);
     } else {
         start_failed(t, turn, t->why->text);
@@ -227,16 +227,16 @@ static enum job_outcome failed(struct turn *t, int r, struct err *e)
     unsigned turn = t->member->turn;
     bool own, fresh = t->member->jobs == 0, silent = r == -EPIPE || r == -ENOTCONN;
     int status = end_member(t, silent ? LEAVE_MS : 0, &own);
-    if (fresh && (r == -ECANCELED || program_is_short(r)))
+    if (fresh && (r == -ECANCELED || err_is_shortage(r)))
         pool_shared_again(t->pool->shared);
     if (r == -ECANCELED)
         return JOB_CANCELLED;
     if (silent && own)
         explain(&t->job->evidence, status, e);
-    if (fresh && !program_is_short(r))
+    if (fresh && !err_is_shortage(r))
         start_failed(t, turn, e->text);
     (void)err_set(t->why, r, "child %d: %s", pid, e->text);
-    return program_is_short(r) ? JOB_AGAIN : JOB_RETRY;
+    return err_is_shortage(r) ? JOB_AGAIN : JOB_RETRY;
 }
 
 /* Awaits. As pool_talk, with a child in t->member; none: it has not begun, and *t->why says why. */
@@ -262,7 +262,7 @@ static enum job_outcome run(struct turn *t)
     if (r < 0 && t->member)
         return failed(t, r, &e);
     if (r < 0)
-        return r == -ECANCELED ? JOB_CANCELLED : program_is_short(r) ? JOB_AGAIN : JOB_RETRY;
+        return r == -ECANCELED ? JOB_CANCELLED : err_is_shortage(r) ? JOB_AGAIN : JOB_RETRY;
     put_back(t, &end);
     return answered(t, &end);
 }

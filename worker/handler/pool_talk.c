@@ -67,7 +67,7 @@ static void on_writable(void *arg)
     ssize_t n = send_some(t);
     if (n > 0)
         t->sent += (size_t)n;
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    else if (n < 0 && errno == EPIPE) /* else no room, or no memory for it: another time */
         end(t, t->sent ? err_set(t->e, -EPIPE, "it closed its standard input within the job")
                        : err_set(t->e, -ENOTCONN, "it had closed its standard input before"));
     if (t->ended || sent_all(t))

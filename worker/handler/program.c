@@ -121,11 +121,6 @@ struct program *program_free(struct program *p)
     return NULL;
 }
 
-bool program_is_short(int code)
-{
-    return code == -ENOMEM || code == -EMFILE || code == -ENFILE || code == -EAGAIN;
-}
-
 /* Starting --------------------------------------------------------------------------------------
  */
 
@@ -209,7 +204,7 @@ static int start_it(const struct start *s)
     s->running->process = process_start(&o, s->e);
     if (s->running->process)
         return 0;
-    if (!program_is_short(-errno))
+    if (!err_is_shortage(-errno))
         callout(explain, (void *)s);
     return -errno;
 }

@@ -34,12 +34,10 @@ struct program *program_free(struct program *p); /* takes; NULL is fine; returns
 /* Starts it. `env`: at most PROGRAM_ENV_MAX variables more, NULL-terminated; the first of them
  * marks all that it starts, and is borrowed until running_free: no other's has this value. `pipes`:
  * PROCESS_STDIN, _STDOUT, _STDERR, PROCESS_PIPE(3). Awaits where the launcher is needed (`user` and
- * the like). 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (no process): program_is_short; -ECANCELED;
+ * the like). 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (no process): err_is_shortage; -ECANCELED;
  * else it cannot be started, and the sentence says why. */
 int running_start(struct program *p, const char *const env[], unsigned pipes,
                   struct running **ret_running, struct err *e);
-/* The code is of those that say: not now, not for want of anything in the program. */
-bool program_is_short(int code);
 
 struct process *running_process(struct running *r); /* borrowed: its pipes, its number */
 /* Awaits its end, as process_await_end does: it is not reaped before running_end. */
