@@ -2,6 +2,7 @@
 #include "daemon/admin.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -27,16 +28,16 @@ static void refuse(int fd)
 
 static void on_acceptable(struct ev_loop *loop, ev_io *w, int revents)
 {
-    (void)revents;
     thread_assert(&on_master);
     struct admin *a = w->data;
     int fd = accept4(a->socket.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
-        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
-            return;
-        ev_io_stop(loop, w); /* no descriptor for it: not at once again */
-        return ev_timer_again(loop, &a->again);
+    bool soon = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+    if (revents & EV_ERROR || (fd < 0 && !soon)) { /* no descriptor or memory: not at once again */
+        ev_io_stop(loop, w);
+        ev_timer_again(loop, &a->again);
     }
+    if (fd < 0)
+        return;
     if (a->nclients >= ADMIN_CLIENTS)
         refuse(fd);
     else if (admin_client_new(a, fd) < 0)

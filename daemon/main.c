@@ -123,7 +123,7 @@ static int with_config(const char *file, enum mode mode)
     struct conf *conf;
     int code = conf_load(file, stderr, &conf);
     if (code < 0)
-        return code == -ENOMEM ? EXIT_BROKEN : EXIT_CONFIG;
+        return err_is_shortage(code) ? EXIT_BROKEN : EXIT_CONFIG;
     if (mode != MODE_PRINT)
         code = check_handlers(conf);
     if (code < 0)

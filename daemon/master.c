@@ -213,6 +213,30 @@ static const struct redis_events work_events = {
 
 /* ---- building and ending ---- */
 
+static void on_libev(const char *what)
+{
+    log_error("refused", "exit=70 why='libev: %s: %s'", what, strerrordesc_np(errno));
+    _exit(70); /* it would abort */
+}
+
+static void on_nothing(struct ev_loop *loop, ev_async *w, int revents)
+{
+    (void)loop, (void)w, (void)revents;
+}
+
+/* libev tells the kernel of its pipe for signals and results now. Where that is refused it gives
+ * the pipe up, and makes another one at the next occasion, which the second time is. */
+static void RUNS_ON(on_master) open_pipe(struct ev_loop *loop)
+{
+    for (int i = 0; i < 2; i++) {
+        ev_async w;
+        ev_async_init(&w, on_nothing);
+        ev_async_start(loop, &w);
+        ev_run(loop, EVRUN_NOWAIT);
+        ev_async_stop(loop, &w);
+    }
+}
+
 static size_t largest_payload(const struct conf *conf)
 {
     int64_t largest = 1 << 20;
@@ -299,11 +323,13 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
 {
     struct master *m = calloc(1, sizeof *m);
     *ret_exit = 70;
-    if (!m || !(m->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK))) {
-        (void)err_set(e, -ENOMEM, "no memory for the master");
+    ev_set_syserr_cb(on_libev);
+    if (!m || !(m->loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK | EVBACKEND_EPOLL))) {
+        (void)err_set(e, -ENOMEM, "cannot make the master's loop: %s", strerrordesc_np(errno));
         free(m);
         return NULL;
     }
+    open_pipe(m->loop);
     m->conf = conf;
     m->slots = (uint32_t)conf->workers * (uint32_t)conf->concurrency;
     m->life = LIFE_RUNNING;
@@ -319,7 +345,7 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
     m->admin = admin_new(m, e);
     if (m->admin)
         return m;
-    *ret_exit = e->code == -ENOMEM ? 70 : 78;
+    *ret_exit = err_is_shortage(e->code) ? 70 : 78;
     return master_free(m);
 }
 

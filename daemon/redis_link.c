@@ -400,13 +400,23 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int revents)
     redis_link_release(l);
 }
 
+/* libev watches it no more: the kernel has no memory for that. */
+static void unwatched(struct redis_link *l)
+{
+    struct err why;
+    (void)err_set(&why, -ENOMEM, "the connection cannot be watched");
+    redis_link_fail(l, &why, false);
+}
+
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct redis_link *l = w->data;
-    (void)loop, (void)revents;
+    (void)loop;
     thread_assert(&on_master);
     redis_link_hold(l);
-    if (l->state == LINK_CONNECTING)
+    if (revents & EV_ERROR)
+        unwatched(l);
+    else if (l->state == LINK_CONNECTING)
         connected(l);
     else
         redis_pipe_flush(l);
@@ -416,10 +426,13 @@ static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct redis_link *l = w->data;
-    (void)loop, (void)revents;
+    (void)loop;
     thread_assert(&on_master);
     redis_link_hold(l);
-    redis_pipe_read(l);
+    if (revents & EV_ERROR)
+        unwatched(l);
+    else
+        redis_pipe_read(l);
     redis_link_release(l);
 }
 
