@@ -12,6 +12,9 @@
 void drain_begin(struct scene *s, unsigned jobs, unsigned concurrency);
 void drain_with(struct scene *s, unsigned jobs, const char *settings);
 void drain_reach(struct scene *s, unsigned jobs); /* waits until so many have been done at all */
+/* What held it up has ended just now: it goes on within a pause of 5 s between two tries to connect
+ * and a second. */
+void drain_heals(struct scene *s);
 /* Waits for the last, stops the daemon with TERM; each must have been done at least once, and at
  * most as often more as doubles are allowed by the fault: none, for the daemon itself never died.
  * Nothing may be left in Redis. */

@@ -107,6 +107,7 @@ static void without_room_for_its_log_redis_refuses_writes(void **state)
     assert_in_range(daemon_log_lines(s->daemon), 0, lines + 6);
     assert_in_range(daemon_usage(s->daemon).cpu_us - cpu, 0, 500000 * SLOWNESS);
     make_room();
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -122,6 +123,7 @@ static void without_room_for_what_it_syncs_redis_ends(void **state)
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=redis-lost") > 0);
     make_room();
     assert_int_equal(redis_server_restart(s->redis, true), 0);
+    drain_heals(s);
     drain_end(s);
 }
 

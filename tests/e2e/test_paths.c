@@ -25,6 +25,7 @@ static void silent_for_ever_in_mid_drain(void **state)
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=redis-lost") > 0);
     scene_hold(s, 1000, daemon_alive(s->daemon)); /* what connects meanwhile is silent too */
     (void)proxy_arm(s->proxy, "none");
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -85,6 +86,7 @@ static void a_server_with_too_many_clients(void **state)
     assert_null(strstr(ask_text(s, "INFO stats"), "rejected_connections:0\r"));
     scene_check(s, says_once(s, "max number of clients reached"));
     assert_int_equal(ask_int(s, "CONFIG SET maxclients 1000"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -101,6 +103,7 @@ static void no_descriptor_for_a_connection(void **state)
     assert_non_null(strstr(ask_text(s, "INFO clients"), "connected_clients:1\r")); /* mine */
     scene_check(s, says_once(s, "Too many open files"));
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, &before, NULL), 0);
+    drain_heals(s);
     drain_end(s);
 }
 

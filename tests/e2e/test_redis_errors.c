@@ -211,6 +211,7 @@ static void a_busy_script_in_mid_drain(void **state)
     scene_await(s, LIMIT_MS, strncmp(ask_text(s, "PING"), "BUSY", 4) == 0);
     assert_calm(s);
     assert_int_equal(ask_int(s, "SCRIPT KILL"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -223,6 +224,7 @@ static void a_replica_that_takes_no_writes(void **state)
     assert_calm(s);
     assert_in_range(daemon_logged(s->daemon, "READONLY"), 1, 3);
     assert_int_equal(ask_int(s, "REPLICAOF NO ONE"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -235,6 +237,7 @@ static void a_replica_whose_master_is_down(void **state)
     assert_int_equal(ask_int(s, "REPLICAOF 127.0.0.1 1"), 1);
     assert_calm(s);
     assert_int_equal(ask_int(s, "REPLICAOF NO ONE"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -246,6 +249,7 @@ static void too_few_replicas(void **state)
     assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 1"), 1);
     assert_calm(s);
     assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 0"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -264,6 +268,7 @@ static void a_copy_that_cannot_be_written(void **state)
     assert_calm(s);
     assert_in_range(daemon_logged(s->daemon, "MISCONF"), 1, 3);
     assert_int_equal(ask_int(s, "CONFIG SET stop-writes-on-bgsave-error no"), 1);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -279,6 +284,7 @@ static void a_password_asked_for_in_mid_drain_is_waited_out(void **state)
     assert_in_range(daemon_logged(s->daemon, "NOAUTH"), 1, 3);
     assert_int_equal(ask_int(s, "CONFIG SET requirepass %s", ""), 1);
     redis_server_login(s->redis, NULL);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -304,6 +310,7 @@ static void rights_taken_in_mid_drain_are_waited_out(void **state)
             "redis-cli -s %s --user helper --pass x ACL SETUSER default +@all >/dev/null 2>&1",
             redis_server_socket(s->redis));
         assert_int_equal(system(command), 0);
+        drain_heals(s);
     }
     drain_end(s);
 }

@@ -12,6 +12,7 @@ static void killed_and_restarted_with_its_data_in_mid_drain(void **state)
     redis_server_kill(s->redis);
     scene_hold(s, 1500, daemon_alive(s->daemon));
     assert_int_equal(redis_server_restart(s->redis, true), 0);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -23,6 +24,7 @@ static void killed_many_times_in_one_drain(void **state)
     for (unsigned i = 0; i < times; i++) {
         drain_reach(s, 100 + 400 * i);
         assert_int_equal(redis_server_restart(s->redis, true), 0);
+        drain_heals(s);
     }
     drain_end(s);
 }
@@ -35,6 +37,7 @@ static void shut_down_and_started_again_in_mid_drain(void **state)
     (void)ask_text(s, "SHUTDOWN");
     scene_hold(s, 500, daemon_alive(s->daemon));
     assert_int_equal(redis_server_restart(s->redis, true), 0);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -121,6 +124,7 @@ static void frozen_for_three_seconds_in_mid_drain(void **state)
     redis_server_signal(s->redis, SIGSTOP);
     scene_hold(s, 3000, daemon_alive(s->daemon));
     redis_server_signal(s->redis, SIGCONT);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -134,6 +138,7 @@ static void frozen_for_longer_than_its_patience(void **state)
         redis_server_signal(s->redis, SIGSTOP);
         scene_hold(s, 1500, daemon_alive(s->daemon));
         redis_server_signal(s->redis, SIGCONT);
+        drain_heals(s);
     }
     drain_end(s);
 }
@@ -147,6 +152,7 @@ static void frozen_for_longer_than_the_lease(void **state)
     redis_server_signal(s->redis, SIGSTOP);
     scene_hold(s, 2500, daemon_alive(s->daemon));
     redis_server_signal(s->redis, SIGCONT);
+    drain_heals(s);
     drain_end(s);
 }
 
@@ -171,6 +177,7 @@ static void loading_its_data_for_a_while(void **state)
     unsigned lines = daemon_log_lines(s->daemon);
     scene_await(s, LIMIT_MS, !redis_says(s, "LOADING"));
     assert_in_range(daemon_log_lines(s->daemon) - lines, 0, 4); /* no flood */
+    drain_heals(s);
     assert_int_equal(ask_int(s, "EVAL %s 0", empty), 1);
     drain_end(s);
 }
