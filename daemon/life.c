@@ -14,7 +14,6 @@
 
 #include <signal.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "daemon/admin.h"
 #include "daemon/dispatch.h"
@@ -24,9 +23,9 @@
 #include "worker/handler/handler.h"
 
 #define CANCEL_MS 5000 /* for handlers to clean up, beside the largest kill_grace */
-#define LEAVE_MS 5000
-#define AT_ONCE_MS 800 /* a second signal: out within a second */
-#define STEP_SECONDS 0.02
+#define STEP_MS 20
+#define LEAVE_STEPS 250
+#define AT_ONCE_STEPS 40 /* a second signal: out within a second */
 
 static void set_timer(struct master *m, double after, double repeat)
 {
@@ -41,13 +40,19 @@ static void end(struct master *m)
     ev_break(m->loop, EVBREAK_ALL);
 }
 
+/* Counted in steps, not by a clock: while this process stood still, nobody could have answered it.
+ */
+static void bound(struct master *m, unsigned steps)
+{
+    if (!m->steps_left || m->steps_left > steps)
+        m->steps_left = steps;
+}
+
 static void leave(struct master *m)
 {
-    int64_t by = clock_now_ms() + LEAVE_MS;
     m->life = LIFE_LEAVING;
-    if (!m->leave_by_ms || by < m->leave_by_ms)
-        m->leave_by_ms = by;
-    set_timer(m, 0, STEP_SECONDS);
+    bound(m, LEAVE_STEPS);
+    set_timer(m, 0, STEP_MS / 1000.0);
 }
 
 /* What a handler has started is killed after its grace, and must have ended before the end. */
@@ -68,12 +73,6 @@ static void cancel_all(struct master *m, bool at_once)
     m->life = LIFE_CANCELLING;
     dispatch_cancel_all(m, at_once);
     set_timer(m, (double)cancel_ms(m->conf) / 1000, 0);
-}
-
-static void RUNS_ON(on_master) give_up(struct master *m)
-{
-    dispatch_give_up(m);
-    leave(m);
 }
 
 static void RUNS_ON(on_master) drain(struct master *m)
@@ -131,11 +130,20 @@ static void RUNS_ON(on_master) leave_step(struct master *m)
     }
     if (!left)
         return end(m);
-    if (clock_now_ms() < m->leave_by_ms)
+    if (--m->steps_left)
         return;
     log_warn("left-behind",
              "queues=%zu what='Redis did not confirm all: the next start takes it back'", left);
     end(m);
+}
+
+/* At once: half of the steps are for what is cancelled. Else its time is over. */
+static void RUNS_ON(on_master) cancel_step(struct master *m)
+{
+    if (m->steps_left && --m->steps_left > AT_ONCE_STEPS / 2)
+        return;
+    dispatch_give_up(m);
+    leave(m);
 }
 
 void master_step(struct master *m)
@@ -152,7 +160,7 @@ static void on_life_timer(struct ev_loop *loop, ev_timer *w, int revents)
     if (m->life == LIFE_DRAINING)
         cancel_all(m, false);
     else if (m->life == LIFE_CANCELLING)
-        give_up(m);
+        cancel_step(m);
     else if (m->life == LIFE_LEAVING)
         leave_step(m);
 }
@@ -167,16 +175,14 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int revents)
     if (first)
         drain(m);
     if (!first || w->signum == SIGQUIT) {
-        int64_t by = clock_now_ms() + AT_ONCE_MS;
         atomic_store(&handler_at_once, true);
-        if (!m->leave_by_ms || by < m->leave_by_ms) /* more signals give no more time */
-            m->leave_by_ms = by;
+        bound(m, AT_ONCE_STEPS); /* more signals give no more time */
         if (m->life == LIFE_DRAINING)
             cancel_all(m, true);
         else if (m->life == LIFE_CANCELLING)
             dispatch_cancel_all(m, true);
         if (m->life == LIFE_CANCELLING)
-            set_timer(m, AT_ONCE_MS / 2000.0, 0);
+            set_timer(m, STEP_MS / 1000.0, STEP_MS / 1000.0);
     }
     master_step(m);
 }

@@ -60,7 +60,7 @@ struct master {
     int64_t beat_sent_ms;
     bool durability_known; /* the server was asked whether it keeps what it is given */
     enum life life;
-    int64_t leave_by_ms; /* LEAVING gives up then */
+    unsigned steps_left; /* of the end, before it gives up; 0: not bounded yet */
     int exit_code;
     struct supervisor *supervisor;
     struct admin *admin;

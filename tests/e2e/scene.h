@@ -50,7 +50,8 @@ struct scene {
     struct redis_server *other; /* for tests that need two; stopped with the scene when set */
     struct daemon *daemon;
     struct daemon *second; /* for tests that need two; freed with the scene when set */
-    struct proxy *proxy;   /* likewise */
+    const char *second_instance;
+    struct proxy *proxy; /* likewise */
 };
 
 /* cmocka fixtures: a plain server; any; one with appendonly, fsync always; two that keep what they
@@ -87,8 +88,10 @@ void scene_again(struct scene *s); /* starts it anew with the file as it is, and
 /* `more` and n queues of the handler sleep: `queue`, q1, q2, ... Gives; free(). */
 char *scene_queues(unsigned n, const char *more);
 char *scene_conf(const struct scene *s, const char *more); /* the text alone; gives, free() */
-/* A signal; it must end with `code` within the limit. */
+/* A signal; it must end with `code` within the limit. QUIT: with all given back, also where the
+ * machine stood still meanwhile. */
 void scene_stop(struct scene *s, int sig, int code, int64_t limit_ms);
+void scene_stop_second(struct scene *s, int sig); /* likewise; exit code 0 */
 
 #define scene_await(s, limit_ms, condition)                                      \
     for (int64_t end_ = clock_now_ms() + (limit_ms); !(condition); scene_tick()) \

@@ -15,11 +15,6 @@ static unsigned others(struct scene *s, const char *line)
     return n;
 }
 
-static void stop_second(struct scene *s, int sig)
-{
-    assert_int_equal(daemon_stop(s->second, sig, LIMIT_MS), 0);
-}
-
 /* n long jobs at the first, all running, then a second beside it. */
 static void first_holds(struct scene *s, const char *lease, unsigned n)
 {
@@ -75,7 +70,7 @@ static void adopted(struct scene *s, const char *lease, int64_t lease_ms, int64_
     assert_int_equal(strncmp(entry, "1 ", 2), 0);
     assert_int_equal(strncmp(entry + 2, epoch, strlen(epoch)), 0); /* the ids are the first's */
     assert_string_equal(strstr(entry, " 1 0 -"), " 1 0 -");        /* recovered once */
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 30);
 }
 
@@ -103,7 +98,7 @@ static void after_the_adoption_nothing_is_open_for_long(void **state)
                         "(string.find(v, ' empty') and 0 or 1) end return n") == 0);
     assert_int_equal(ask_int(s, "HLEN rpopd:{queue}:fenced"), 1);
     assert_in_range(ask_int(s, "TTL rpopd:{queue}:fenced"), 3000, 3600);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
 }
 
 static void each_that_adopts_counts_one_recovery_more(void **state)
@@ -136,7 +131,7 @@ static void one_that_died_while_redis_was_frozen_is_adopted(void **state)
     redis_server_signal(s->redis, SIGCONT);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 10);
     assert_int_equal(stat_of(s, "queue", "recovered"), 10);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 10);
 }
 
@@ -148,7 +143,7 @@ static void a_full_redis_is_adopted_from(void **state)
     daemon_kill(s->daemon);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 10);
     assert_int_equal(ask_int(s, "CONFIG SET maxmemory 0"), 1);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 10);
 }
 
@@ -163,7 +158,7 @@ static void a_paused_queue_is_fenced_and_taken_from_when_it_is_resumed(void **st
     scene_hold(s, LEASE_MS, others(s, "Waiting") == 0 && claimed(s, "queue") == 5);
     assert_int_equal(ask_int(s, "DEL rpopd:{queue}:paused"), 1);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 5);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     assert_int_equal(stat_of(s, "queue", "recovered"), 5);
 }
 
@@ -182,7 +177,7 @@ static void what_is_to_be_taken_goes_before_what_is_fresh(void **state)
     push(s, "queue", "0.3");
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.5") + others(s, "Waiting 0.3") == 1);
     assert_int_equal(others(s, "Waiting 600.5"), 1);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     assert_int_equal(ask_int(s, "LLEN queue"), 2);
 }
 
@@ -206,7 +201,7 @@ static void a_batch_larger_than_anyones_slots_is_taken_all_the_same(void **state
     scene_again(s);
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", 8).total == 8 + 7);
     assert_int_equal(others(s, "Waiting 600."), 1);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "EVAL %s 1 rpopd:{queue}:retry", record), 7);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
@@ -240,7 +235,7 @@ static void what_was_fenced_and_not_taken_is_open_to_all(void **state)
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 10);
     if (SLOWNESS == 1)
         assert_in_range(clock_now_ms() - start, 0, 10000); /* no lease is waited for */
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     assert_int_equal(held(s, "queue", "600.", 10).distinct, 10);
     assert_int_equal(held(s, "queue", "600.", 10).total, 10);
 }
@@ -266,7 +261,7 @@ static void one_that_was_frozen_wakes_up_and_each_job_is_settled_once(void **sta
                 stat_of(s, "queue", "done") == n && stat_of(s, "queue", "lost") == n);
     assert_int_equal(stat_of(s, "queue", "recovered"), n);
     assert_int_equal(others(s, "Done "), n);
-    stop_second(s, SIGTERM);
+    scene_stop_second(s, SIGTERM);
     push(s, "queue", "0.01");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
@@ -311,7 +306,7 @@ static void entries_of_nobody_are_taken_after_a_lease(void **state)
     int64_t start = clock_now_ms();
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
     assert_in_range(clock_now_ms() - start, LEASE_MS, LIMIT_MS);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
 
@@ -341,7 +336,7 @@ static void an_owner_of_which_no_beat_is_known_is_taken_from_after_a_lease(void 
     scene_second(s, "other", LEASE "concurrency = 6; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
     assert_int_equal(ask_int(s, "EXISTS rpopd:{queue}:owner:e2e"), 0);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
 
@@ -358,7 +353,7 @@ static void what_was_marked_empty_by_mistake_is_opened_again(void **state)
                      1);
     scene_second(s, "other", LEASE "concurrency = 6; " ONE("sleep", ""));
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
 

@@ -19,11 +19,6 @@ static unsigned fences(struct scene *s)
            daemon_logged(s->second, "instance-fenced");
 }
 
-static void stop_second(struct scene *s, int sig)
-{
-    assert_int_equal(daemon_stop(s->second, sig, LIMIT_MS), 0);
-}
-
 /* n long jobs at the first, all running, then a second beside it. */
 static void first_holds(struct scene *s, const char *lease, unsigned n)
 {
@@ -58,7 +53,7 @@ static void nothing_was_taken(struct scene *s, unsigned n)
     assert_int_equal(stat_of(s, "queue", "recovered"), 0);
     assert_int_equal(claimed(s, "queue"), n);
     assert_int_equal(ask_int(s, "EXISTS rpopd:{queue}:fenced"), 0);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     all_are_listed_again(s, "600.", n);
 }

@@ -238,6 +238,25 @@ static void quit_while_draining_gives_all_back_within_a_second(void **state)
     given_back_by(*state, SIGTERM, SIGQUIT);
 }
 
+/* Both stand still in the midst of it, Redis first; nothing could be confirmed until both go on. */
+static void time_in_which_it_stands_still_is_not_counted(void **state)
+{
+    struct scene *s = *state;
+    start_with_long_jobs(s, "concurrency = 10; " ONE("sleep", ""), 25, 10);
+    redis_server_signal(s->redis, SIGSTOP);
+    daemon_signal(s->daemon, SIGQUIT);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=cancelling") == 1);
+    daemon_signal(s->daemon, SIGSTOP);
+    bool in_time = daemon_alive(s->daemon); /* else this test was held up, not the daemon */
+    redis_server_signal(s->redis, SIGCONT);
+    scene_hold(s, in_time ? 1200 : 0, daemon_alive(s->daemon));
+    if (in_time)
+        daemon_signal(s->daemon, SIGCONT);
+    assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 0);
+    if (in_time)
+        assert_all_back_in_order(s, 25);
+}
+
 static void quit_of_ten_thousand_running_jobs_takes_no_longer(void **state)
 {
     struct scene *s = *state;
@@ -306,6 +325,7 @@ int main(void)
         SCENE(int_after_term_is_a_second_signal),
         SCENE(quit_gives_all_back_within_a_second),
         SCENE(quit_while_draining_gives_all_back_within_a_second),
+        SCENE(time_in_which_it_stands_still_is_not_counted),
         SCENE(quit_of_ten_thousand_running_jobs_takes_no_longer),
         SCENE(what_was_given_back_runs_in_the_next_life),
         SCENE(redis_gone_while_draining_does_not_hold_the_exit_for_ever),

@@ -162,7 +162,7 @@ static void the_adopter_killed_at_each_of_its_steps(void **state)
         daemon_kill(s->daemon);
         more = adopter_killed_at(s, kind, at, jobs);
 
-        assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+        scene_stop_second(s, SIGQUIT);
         assert_int_equal(ask_int(s, "LLEN queue"), jobs);
         assert_int_equal(ask_int(s, "DEL queue"), 1);
         assert_string_equal(left_over(s), "");
@@ -190,7 +190,7 @@ static void a_thousand_jobs_of_a_frozen_owner(void **state)
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == FROZEN);
     assert_int_equal(daemon_logged(s->daemon, "event=epoch-lost"), 1);
     assert_int_equal(claimed(s, "queue"), FROZEN); /* the other's */
-    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop_second(s, SIGQUIT);
     /* It lives on, under a new epoch, and may have them again. */
     scene_await(s, LIMIT_MS, printed_by_both(s, "Waiting", "600.", FROZEN).total == 3 * FROZEN);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);

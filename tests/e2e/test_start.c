@@ -327,7 +327,7 @@ static void two_names_on_one_database_share_the_work(void **state)
     scene_await(s, LIMIT_MS,
                 strstr(daemon_out(s->daemon, NULL), "Waiting 600.") &&
                     strstr(daemon_out(s->second, NULL), "Waiting 600."));
-    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop_second(s, SIGQUIT);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue"), 2);
 }

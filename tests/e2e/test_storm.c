@@ -194,7 +194,7 @@ static void two_race_for_what_a_third_left(void **state)
     struct tally all = held(s, "queue", "600.", LEFT);
     assert_int_equal(all.distinct, LEFT);
     assert_int_equal(all.total, LEFT);
-    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop_second(s, SIGQUIT);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     (void)daemon_free(dead);
     assert_int_equal(held(s, "queue", "600.", LEFT).total, LEFT);

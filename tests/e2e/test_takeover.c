@@ -37,7 +37,7 @@ static void the_jobs_of_a_dead_one_are_taken_over_after_a_lease(void **state)
     /* A lease, for nothing else proves that the other is dead. */
     assert_true(clock_now_ms() - start >= 2900);
     assert_int_equal(stat_of(s, "queue", "recovered"), 20);
-    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop_second(s, SIGQUIT);
     assert_int_equal(held(s, "queue", "600.", 30).distinct, 30);
     assert_int_equal(held(s, "queue", "600.", 30).total, 30);
     assert_int_equal(ask_int(s, "DEL queue"), 1);
@@ -112,7 +112,7 @@ static void a_claim_that_was_answered_while_it_slept_is_not_begun(void **state)
     push(s, "queue", "0.002"); /* both take what comes from now on */
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2);
     assert_int_equal(printed(s, "Waiting", "600.", 1).distinct, 0);
-    assert_int_equal(daemon_stop(s->second, SIGQUIT, LIMIT_MS), 0);
+    scene_stop_second(s, SIGQUIT);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
 }
