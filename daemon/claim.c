@@ -8,10 +8,11 @@
  * was cut, given up or refused may have moved jobs all the same: the link number is raised, then a
  * comparison finds them (owner.c, recover.c).
  *
- * Once a turn the free slots are dealt out (share.h) to the queues that have something waiting, and
- * pops are sent for those that are not known to. A pop holds no slot: what comes while none is free
- * goes back, and is a burst's then. Each queue pops over a link of its own; more than MANY_QUEUES
- * share a few links for their bursts, and tracking.c tells which list has something. */
+ * Once a turn the free slots are dealt out (share.h) to the queues that have something waiting,
+ * fresh or due again (due.c), and pops are sent for those that are not known to. A pop holds no
+ * slot: what comes while none is free goes back, and is a burst's then. Each queue pops over a link
+ * of its own; more than MANY_QUEUES share a few links for their bursts, and tracking.c tells which
+ * list has something. */
 #include "daemon/queue.h"
 
 #include <stdlib.h>
@@ -367,21 +368,15 @@ static bool allowed(const struct queue *q)
            redis_link_up(q->claim.link) && !ev_is_active(&q->claim.again);
 }
 
-static bool is_full(const struct queue *q)
-{
-    return clock_now_ms() < q->claim.full_until_ms;
-}
-
 static bool knows_of_jobs(const struct queue *q)
 {
-    return q->claim.depth > 0 || is_full(q);
+    return q->claim.depth > 0 || clock_now_ms() < q->claim.full_until_ms;
 }
 
-/* The slots it could use. A little more than what is known to lie there: more may have come. */
-static uint32_t wanted(const struct queue *q)
+/* The slots that fresh jobs could use. A little more than lie there: more may have come. */
+static uint32_t fresh_wanted(const struct queue *q, uint32_t room)
 {
     const struct claim *c = &q->claim;
-    uint32_t room = queue_room(q);
     int64_t n = c->batch ? c->depth - c->reserved : c->depth > 0 ? 2 * c->depth + 8 : BURST_JOBS;
     if ((!c->batch && !allowed(q)) || !knows_of_jobs(q) || n <= 0)
         return 0;
@@ -389,10 +384,17 @@ static uint32_t wanted(const struct queue *q)
     return n < room ? (uint32_t)n : room;
 }
 
-/* Nothing for it to do until its answer comes, its pause ends, or its list is seen to hold
- * something. */
+static uint32_t wanted(const struct queue *q)
+{
+    uint32_t room = queue_room(q), n = fresh_wanted(q, room);
+    return n + due_wanted(q, room - n);
+}
+
+/* Nothing for it to do until its answer comes, its pause ends, or its list holds something. */
 static bool rests(const struct queue *q)
 {
+    if (q->due.ready > 0 && !q->pause.on)
+        return false;
     if (q->claim.batch)
         return q->claim.pop;
     return q->pause.on || (q->master->many && !knows_of_jobs(q));
@@ -411,6 +413,15 @@ static void RUNS_ON(on_master) burst(struct queue *q, uint32_t n)
         again_in(q, 100); /* the burst that asks takes the place of the pop: ten a second */
 }
 
+static void RUNS_ON(on_master) serve(struct queue *q, uint32_t slots)
+{
+    uint32_t due = due_part(q, slots, fresh_wanted(q, slots));
+    if (due && !q->due.batch)
+        due_claim(q, due);
+    if (slots > due && !q->claim.batch)
+        burst(q, slots - due);
+}
+
 void claim_turn(struct master *m)
 {
     struct claims *c = m->claims;
@@ -424,13 +435,13 @@ void claim_turn(struct master *m)
             leave(c, i);
             continue;
         }
-        c->want[i++] = (struct share_want){
-            .share = &q->claim.share, .want = wanted(q), .busy = q->claim.batch};
+        c->want[i++] =
+            (struct share_want){.share = &q->claim.share, .want = wanted(q), .busy = claim_out(q)};
     }
     share_deal(c->want, c->n, m->slots - taken);
     for (size_t i = 0; i < c->n; i++)
-        if (c->want[i].got && !c->want[i].busy)
-            burst(c->wanting[i], c->want[i].got);
+        if (c->want[i].got)
+            serve(c->wanting[i], c->want[i].got);
 }
 
 void claim_kick(struct queue *q)

@@ -2,8 +2,8 @@
  * for both some times a minute, and sooner where something is due soon; it reads no payload.
  *
  *   retries   claimed by claim_due into an `r` batch, over the work link, under the fences of every
- *             claim and never more than there are free slots. Beside fresh jobs the free slots go
- *             half to each, a single one in turn.
+ *             claim, in the slots that its queue is dealt (claim.c). Beside fresh jobs they go half
+ *             to each, a single one in turn.
  *   delayed   moved by due_delayed to the end of the list that is popped next */
 #include "daemon/queue.h"
 
@@ -97,6 +97,13 @@ static bool two_numbers(const struct redis_reply *r)
            r->item[1].type == REDIS_INTEGER;
 }
 
+static void RUNS_ON(on_master) ready(struct queue *q, int64_t records)
+{
+    q->due.ready = records;
+    if (records > 0)
+        claim_kick(q);
+}
+
 static void RUNS_ON(on_master)
     on_due(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -105,8 +112,8 @@ static void RUNS_ON(on_master)
     q->due.looking = false;
     if (r && two_numbers(r)) {
         trouble_over(&q->trouble, TROUBLE_DUE);
-        q->due.waiting = r->item[0].integer > 0;
         q->due.turn = true;
+        ready(q, r->item[0].integer);
         if (r->item[1].integer > 0)
             soon(q, NEAR_MS);
     } else if (r) {
@@ -183,7 +190,7 @@ static void RUNS_ON(on_master)
 {
     uint32_t n = (uint32_t)(r->n - 2);
     bool mine = b->epoch == q->epoch;
-    q->due.waiting = r->item[1].integer > 0;
+    ready(q, r->item[1].integer);
     if (redis_is(&r->item[0], "ok")) {
         q->due.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_DUE);
@@ -207,6 +214,7 @@ static void RUNS_ON(on_master)
     uint32_t reserved = q->due.reserved;
     q->due.batch = NULL;
     queue_unreserve(q, reserved);
+    share_charge(&q->claim.share, -(int64_t)reserved);
     q->due.reserved = 0;
     if (r && claim_well_formed(r)) {
         claimed(q, b, r);
@@ -251,24 +259,32 @@ static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint3
 
 static bool allowed(const struct queue *q)
 {
-    return q->due.waiting && !q->due.batch && !q->pause.on && !q->recover.owed &&
-           owner_current(q) && owner_sure(q) && redis_link_up(q->master->work) &&
-           !master_is_short(q->master) && clock_now_ms() >= q->due.not_before_ms;
+    return !q->pause.on && !q->recover.owed && owner_current(q) && owner_sure(q) &&
+           redis_link_up(q->master->work) && !master_is_short(q->master) &&
+           clock_now_ms() >= q->due.not_before_ms;
 }
 
-/* Fresh jobs wait too: half, and of a single slot or an odd one who did not get the last. */
-static uint32_t share(const struct queue *q, uint32_t room)
+uint32_t due_wanted(const struct queue *q, uint32_t room)
 {
-    bool beside = q->claim.depth > 0;
-    uint32_t n = !beside ? room : q->due.turn ? room - room / 2 : room / 2;
-    return n < DUE_JOBS ? n : DUE_JOBS;
+    const struct due *d = &q->due;
+    int64_t n = d->ready - d->reserved; /* what is kept while a claim is out */
+    if (n <= 0 || (!d->batch && !allowed(q)))
+        return 0;
+    n = n < DUE_JOBS ? n : DUE_JOBS;
+    return n < room ? (uint32_t)n : room;
 }
 
-void due_kick(struct queue *q)
+/* Half, and of a single slot or an odd one who did not get the last; and what fresh ones leave. */
+uint32_t due_part(const struct queue *q, uint32_t slots, uint32_t fresh)
 {
-    uint32_t n;
-    if (!allowed(q) || !(n = share(q, queue_room(q))))
-        return;
+    uint32_t half = q->due.turn ? slots - slots / 2 : slots / 2,
+             left = slots > fresh ? slots - fresh : 0, due = due_wanted(q, slots);
+    half = half > left ? half : left;
+    return half < due ? half : due;
+}
+
+void due_claim(struct queue *q, uint32_t n)
+{
     struct batch *b = batch_new(q, "r", ++q->master->batch_numbers);
     if (b)
         b->once = once_is(q);
@@ -280,4 +296,5 @@ void due_kick(struct queue *q)
     q->due.turn = false;
     q->due.reserved = n;
     queue_reserve(q, n);
+    share_charge(&q->claim.share, n);
 }

@@ -161,8 +161,6 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
         recover_each(m); /* before any fresh claim */
     if (m->unread)
         feed_each(m);
-    for (size_t i = 0; i < m->nqueues; i++)
-        due_kick(m->queues[i]);
     claim_turn(m);
     if (m->tracking)
         tracking_turn(m->tracking);

@@ -124,8 +124,8 @@ struct recover {
 struct due {
     struct batch *batch; /* what is being claimed of the retries; NULL: nothing is out */
     uint32_t reserved;
-    bool waiting;          /* some were due when Redis was last asked */
-    bool turn;             /* the next slots are for them, before fresh jobs */
+    int64_t ready;         /* so many were due when Redis was last asked */
+    bool turn;             /* an odd slot is for them, before fresh jobs */
     bool looking, moving;  /* the two questions of a look are out */
     bool retries, delayed; /* there may be some: worth a look */
     int64_t soon_ms;       /* the next look, as the answers ask for it */
@@ -295,8 +295,13 @@ void pause_seen(struct queue *q, int64_t ttl_ms) RUNS_ON(on_master);
 
 void due_init(struct queue *q);
 void due_deinit(struct queue *q);
-/* Claims due records where that is allowed now; before fresh jobs are. */
-void due_kick(struct queue *q) RUNS_ON(on_master);
+/* The slots that due records could use now, of `room`. */
+uint32_t due_wanted(const struct queue *q, uint32_t room);
+/* Of the slots that the queue was dealt: how many are for due records, where fresh jobs could use
+ * so many. */
+uint32_t due_part(const struct queue *q, uint32_t slots, uint32_t fresh);
+/* Claims n due records, which were wanted; no such claim is out. */
+void due_claim(struct queue *q, uint32_t n) RUNS_ON(on_master);
 /* Fresh jobs were claimed: the next slots are for due ones. */
 void due_next(struct queue *q);
 /* A record was written that is due then. */

@@ -100,6 +100,69 @@ static void a_higher_priority_is_served_first(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+static void put_due(struct scene *s, const char *queue, unsigned n, const char *payload)
+{
+    assert_int_equal(ask_int(s, "EVAL %s 0 %s %u %s",
+                             "for i = 1, ARGV[2] do "
+                             "  redis.call('ZADD', 'rpopd:{' .. ARGV[1] .. '}:retry', i, "
+                             "    'd-' .. i .. ' 1 1 0 5 6 {}\\n' .. ARGV[3]) "
+                             "end return 1",
+                             queue, n, payload),
+                     1);
+}
+
+/* The only slot is taken when both come; the fresh ones are known, for one was popped and went
+ * back, before any is due. */
+static void due_ones_of_a_lower_priority_wait_for_fresh_ones_of_a_higher(void **state)
+{
+    struct scene *s = *state;
+    unsigned seen[3];
+    scene_start(s, "concurrency = 1; " THREE("priority = 2;", "priority = 1;", ""));
+    push(s, "queue", "1.5");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 1.5") == 1);
+    push_numbers(s, "second", "0.02", 0, 50);
+    scene_await(s, LIMIT_MS, stat_of(s, "second", "given_back") == 1);
+    put_due(s, "third", 5, three[2]);
+    static const char *const two[] = {"0.02", "0.003"};
+    scene_await(s, LIMIT_MS, among_the_first(s, 55, two, seen, 2) == 55);
+    assert_int_equal(among_the_first(s, 50, two, seen, 2), 50);
+    assert_int_equal(seen[0], 50);
+    scene_await(s, LIMIT_MS, stat_of(s, "third", "done") == 5);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* From the first of them on, nothing comes between. */
+static void fresh_ones_of_a_lower_priority_wait_for_due_ones_of_a_higher(void **state)
+{
+    struct scene *s = *state;
+    size_t len;
+    push_numbers(s, "third", "0.02", 0, 1000);
+    scene_start(s, "concurrency = 1; " THREE("", "priority = 1;", ""));
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 0.02000003") == 1);
+    put_due(s, "second", 20, three[1]);
+    scene_await(s, LIMIT_MS, stat_of(s, "second", "done") == 20);
+    const char *line = strstr(daemon_out(s->daemon, &len), "Waiting 0.002");
+    for (unsigned n = 0; n < 20; line = strchr(line, '\n') + 1)
+        if (strncmp(line, "Waiting ", 8) == 0) {
+            assert_int_equal(strncmp(line, "Waiting 0.002\n", 14), 0);
+            n++;
+        }
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
+/* A queue's due and fresh ones count alike for its weight. */
+static void due_ones_are_shared_by_weight(void **state)
+{
+    struct scene *s = *state;
+    push_three(s, 700);
+    put_due(s, "queue", 700, three[0]);
+    put_due(s, "third", 700, three[2]);
+    scene_start(s, "concurrency = 4; " THREE("weight = 1;", "weight = 3;", "weight = 5;"));
+    are_shared(s, 10, (const unsigned[]){1, 3, 5});
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
 static void a_lower_priority_gets_the_slots_that_no_higher_one_wants(void **state)
 {
     struct scene *s = *state;
@@ -379,6 +442,9 @@ int main(void)
         SCENE(one_slot_is_shared_by_weight),
         SCENE(without_weights_all_get_the_same),
         SCENE(a_higher_priority_is_served_first),
+        SCENE(due_ones_of_a_lower_priority_wait_for_fresh_ones_of_a_higher),
+        SCENE(fresh_ones_of_a_lower_priority_wait_for_due_ones_of_a_higher),
+        SCENE(due_ones_are_shared_by_weight),
         SCENE(a_lower_priority_gets_the_slots_that_no_higher_one_wants),
         SCENE(one_of_a_wrong_type_costs_the_others_nothing),
         SCENE(a_thousand_queues_take_few_links_and_run_what_comes),
