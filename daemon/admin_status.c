@@ -82,10 +82,11 @@ static json_t *redis(const struct status *s)
 static json_t *local_figures(const struct queue *q)
 {
     uint32_t asked = q->claim.reserved + q->recover.reading;
-    return json_pack(
-        "{s:o, s:i, s:i, s:i, s:b, s:o}", "queue", admin_text(q->conf->name, strlen(q->conf->name)),
-        "inflight", (int)(q->held - asked), "running", (int)q->running, "waiting",
-        (int)q->waiting.n, "registered", q->owner.registered, "troubles", troubles(&q->trouble));
+    return json_pack("{s:o, s:i, s:i, s:i, s:b, s:o}", "queue",
+                     admin_text(q->conf->name, strlen(q->conf->name)), "inflight",
+                     (int)(q->held - asked), "running", (int)q->running, "waiting",
+                     (int)q->waiting.n, "registered", q->owner.registered || q->rest.on, "troubles",
+                     troubles(&q->trouble));
 }
 
 /* ---- what Redis says ---- */

@@ -458,12 +458,12 @@ bool claim_is_busy(const struct queue *q)
     return q->claim.batch || q->claim.depth > 0;
 }
 
-/* While a claim is out its answer is the newer one. */
 void claim_seen(struct queue *q, int64_t jobs)
 {
     if (claim_is_busy(q) || jobs <= 0)
         return;
     q->claim.depth = jobs;
+    rest_end(q);
     claim_kick(q);
 }
 

@@ -74,9 +74,11 @@ static void look_again(struct queue *q)
     look_in(q, ms);
 }
 
-static void seen(struct queue *q, bool *what, bool some)
+static void RUNS_ON(on_master) seen(struct queue *q, bool *what, bool some)
 {
     *what = some;
+    if (some)
+        rest_end(q);
     if (some && !ev_is_active(&q->due.look))
         look_in(q, MORE_MS);
 }

@@ -39,6 +39,7 @@ void look_at(struct queue *q)
     owner_look(q);
     if (!owner_current(q) || q->look.out)
         return;
+    rest_look(q);
     hollow_look(q);
     giveback_look(q);
     bool due = clock_now_ms() >= q->recover.next_ms || q->adopt.strays;

@@ -8,6 +8,7 @@
  *               moves twice -> refuse to run, stands still for a lease -> fence */
 #include "daemon/queue.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ bool owner_sure(const struct queue *q)
 
 bool owner_current(const struct queue *q)
 {
-    return q->owner.registered && q->owner.confirmed == q->owner.number;
+    return q->owner.registered && q->owner.confirmed == q->owner.number && !q->releasing;
 }
 
 static struct asked *ask_about(struct queue *q)
@@ -98,27 +99,43 @@ static void confirmed(struct queue *q, const struct asked *a)
         q->owner.confirmed_ms = a->sent_ms;
 }
 
-/* Nothing of this epoch is started any more; its tasks end now. What had ended is settled if it can
- * be. */
-static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
+int owner_new_epoch(struct queue *q)
 {
     struct epoch *e = epoch_new(lock_run(q->master->lock), q->master->epoch_numbers + 1);
     if (!e) {
         master_short(q->master);
-        return kick_after(q, 1000); /* it will be told the same */
+        return -ENOMEM;
     }
     q->master->epoch_numbers++;
-    log_error("epoch-lost", "queue='%s' epoch=%s why='%s' running=%u", q->conf->name,
-              q->epoch->name, why, q->epoch->running);
-    atomic_store(&q->epoch->start_until, INT64_MIN);
-    dispatch_abandon(q);
     (void)epoch_unref(q->epoch);
     q->epoch = e;
     q->owner.number = 1;
+    owner_released(q);
+    return 0;
+}
+
+void owner_released(struct queue *q)
+{
     q->owner.confirmed = 0;
     q->owner.registered = false;
-    claim_stop(q);
-    owner_kick(q);
+}
+
+/* Nothing of this epoch is started any more; its tasks end now. What had ended is settled if it can
+ * be. */
+static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
+{
+    struct epoch *old = epoch_ref(q->epoch);
+    if (owner_new_epoch(q) < 0) {
+        kick_after(q, 1000); /* it will be told the same */
+    } else {
+        log_error("epoch-lost", "queue='%s' epoch=%s why='%s' running=%u", q->conf->name, old->name,
+                  why, old->running);
+        atomic_store(&old->start_until, INT64_MIN);
+        dispatch_abandon(q);
+        claim_stop(q);
+        owner_kick(q);
+    }
+    (void)epoch_unref(old);
 }
 
 void owner_look(struct queue *q)
@@ -267,7 +284,7 @@ void owner_kick(struct queue *q)
 {
     char host[HOST_NAME_MAX + 1] = "?", who[HOST_NAME_MAX + 16];
     struct owner *o = &q->owner;
-    if (o->asking || owner_current(q) || !q->probed || q->releasing || q->released ||
+    if (o->asking || owner_current(q) || !q->probed || q->releasing || q->released || q->rest.on ||
         q->master->life == LIFE_ENDED || !redis_link_up(q->master->control))
         return;
     struct asked *a = ask_about(q);

@@ -15,6 +15,7 @@
  *   settle.c    ... told to Redis until Redis has confirmed it
  *   deliver.c   where a job that is done, or its result, goes: whether Redis takes that now
  *   due.c       retries and delayed jobs whose time has come
+ *   rest.c      of many queues: one at which nothing happens is released
  *   hollow.c    the payloads of settled jobs beside one that runs long
  *   giveback.c  claimed and not begun: back to the list
  *   once.c      of jobs that are delivered at most once: claim, settle, back to the list
@@ -35,6 +36,7 @@
 #include "daemon/keys.h"
 #include "daemon/redis.h"
 #include "daemon/share.h"
+#include "daemon/tracking.h"
 #include "daemon/trouble.h"
 #include "daemon/watch.h"
 
@@ -139,6 +141,13 @@ struct look {
     int64_t sent_ms; /* boot clock */
 };
 
+struct rest {
+    bool on;          /* released: nothing of it is asked until something is there */
+    bool asks;        /* whether anything is in flight is read, and heard of */
+    unsigned empty;   /* what of that was seen to be absent */
+    int64_t since_ms; /* nothing was held or lay there; 0: something did */
+};
+
 struct adopt {
     struct watch watch; /* the other owners, and strays */
     bool strays;        /* entries are watched that belong to nobody: each look compares */
@@ -168,9 +177,11 @@ struct queue {
     struct due due;
     struct look look;
     struct adopt adopt;
+    struct rest rest;
     struct trouble trouble;
-    bool releasing, released; /* at the end */
-    bool probed;              /* the user's rights were asked for */
+    bool releasing; /* its release is on the way */
+    bool released;  /* at the end */
+    bool probed;    /* the user's rights were asked for */
 };
 
 /* ---- queue.c ---- */
@@ -218,6 +229,10 @@ void owner_doubt(struct queue *q) RUNS_ON(on_master);
 /* Once a look's time: an epoch of which no beat was confirmed for long is given up. */
 void owner_look(struct queue *q) RUNS_ON(on_master);
 void owner_beat(struct queue *q) RUNS_ON(on_master);
+/* Another epoch, not registered. 0 or -ENOMEM. */
+int owner_new_epoch(struct queue *q) RUNS_ON(on_master);
+/* Its owner key is gone because I released it. */
+void owner_released(struct queue *q);
 /* As redis_send: fn gets the script's answer, data is q. */
 int owner_release(struct queue *q, redis_fn fn) RUNS_ON(on_master);
 
@@ -307,8 +322,8 @@ void due_next(struct queue *q);
 /* A record was written that is due then. */
 void due_within(struct queue *q, int64_t ms);
 /* Many queues: some retries, or delayed payloads, wait for their time; or none. */
-void due_seen_retries(struct queue *q, bool some);
-void due_seen_delayed(struct queue *q, bool some);
+void due_seen_retries(struct queue *q, bool some) RUNS_ON(on_master);
+void due_seen_delayed(struct queue *q, bool some) RUNS_ON(on_master);
 
 /* ---- dispatch.c ---- */
 
@@ -358,6 +373,15 @@ bool deliver_may(const struct job *j);
 /* Redis refused a delivery: the queue's wait until it would accept one. */
 void deliver_refused(struct queue *q, const struct redis_reply *r);
 void deliver_accepted(struct queue *q);
+
+/* ---- rest.c ---- */
+
+/* Once a look's time, while it is registered. */
+void rest_look(struct queue *q) RUNS_ON(on_master);
+/* Somebody's batches, or what is in passage, were read: they are there, or not. */
+void rest_seen(struct queue *q, enum tracked what, bool some) RUNS_ON(on_master);
+/* Something is there: it is registered again if it was released. */
+void rest_end(struct queue *q) RUNS_ON(on_master);
 
 /* ---- hollow.c ---- */
 

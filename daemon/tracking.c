@@ -69,11 +69,17 @@ const struct tracked_key *tracked_find(const struct tracked_key *keys, size_t n,
 
 /* ---- what is out of date ---- */
 
+bool tracking_hears(const struct tracking *t)
+{
+    return t && t->tracks;
+}
+
 void tracking_stale(struct queue *q, enum tracked what)
 {
     struct tracking *t = q->master->tracking;
-    q->tracked.stale |= what;
-    if (!t || q->tracked.listed)
+    unsigned wanted = q->rest.asks ? what : what & ~(unsigned)TRACKED_IN_FLIGHT;
+    q->tracked.stale |= wanted;
+    if (!t || !wanted || q->tracked.listed)
         return;
     q->tracked.listed = true;
     t->stale[t->nstale++] = q;
@@ -135,15 +141,32 @@ static void RUNS_ON(on_master)
         due_seen_delayed(q, r->integer > 0);
 }
 
+static void RUNS_ON(on_master)
+    on_batches(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    if (was_read(q, TRACKED_BATCHES, TROUBLE_RECOVER, r))
+        rest_seen(q, TRACKED_BATCHES, r->integer > 0);
+}
+
+static void RUNS_ON(on_master)
+    on_passage(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    if (was_read(q, TRACKED_PASSAGE, TROUBLE_POP, r))
+        rest_seen(q, TRACKED_PASSAGE, r->integer > 0);
+}
+
 static const struct {
     enum tracked what;
     const char *command;
     redis_fn fn;
 } reads[] = {
-    {TRACKED_LIST, "LLEN", on_length},
-    {TRACKED_PAUSED, "PTTL", on_pause},
-    {TRACKED_RETRY, "ZCARD", on_retries},
-    {TRACKED_DELAYED, "ZCARD", on_delayed},
+    {TRACKED_LIST, "LLEN", on_length},       {TRACKED_PAUSED, "PTTL", on_pause},
+    {TRACKED_RETRY, "ZCARD", on_retries},    {TRACKED_DELAYED, "ZCARD", on_delayed},
+    {TRACKED_BATCHES, "EXISTS", on_batches}, {TRACKED_PASSAGE, "EXISTS", on_passage},
 };
 
 static const char *key_of(const struct queue *q, enum tracked what)
@@ -155,6 +178,10 @@ static const char *key_of(const struct queue *q, enum tracked what)
         return q->key.retry;
     case TRACKED_DELAYED:
         return q->key.delayed;
+    case TRACKED_BATCHES:
+        return q->key.batches;
+    case TRACKED_PASSAGE:
+        return q->key.popped;
     default:
         return q->key.paused;
     }

@@ -1,0 +1,110 @@
+/* Of many queues: one at which nothing happens for four leases is released, costs nothing, and is
+ * taken up again as soon as something is there, whoever put it there. */
+#include "tests/e2e/scene.h"
+
+#define SOME 80 /* more than 64 are many */
+
+static long long owners(struct scene *s)
+{
+    return ask_int(s, "EVAL %s 0", "return #redis.call('KEYS', 'rpopd:*:owner:*')");
+}
+
+static void all_rest(struct scene *s)
+{
+    scene_await(s, LIMIT_MS, owners(s) == 0);
+}
+
+static void start_resting(struct scene *s, const char *lease)
+{
+    char *conf = scene_queues(SOME, lease);
+    scene_start(s, conf);
+    free(conf);
+    scene_await(s, LIMIT_MS, owners(s) == SOME);
+    all_rest(s);
+}
+
+/* Calls of one command, or of all, since the statistics were reset. */
+static long long calls(struct scene *s, const char *command)
+{
+    const char *text = ask_text(s, "INFO commandstats");
+    long long sum = 0;
+    for (const char *at = text; at && (at = strstr(at, "cmdstat_")); at++) {
+        const char *name = at + strlen("cmdstat_"), *n = strstr(at, ":calls=");
+        if (n && (!command || strncmp(name, command, (size_t)(n - name)) == 0))
+            sum += atoll(n + strlen(":calls="));
+    }
+    return sum;
+}
+
+/* No script runs: no beat, no look, no comparison. What is left is a sweep of six reads a queue,
+ * twice a minute, and two questions every five seconds. */
+static void what_rests_costs_nothing_and_does_what_comes(void **state)
+{
+    struct scene *s = *state;
+    start_resting(s, "lease = 0.5;");
+    (void)ask_text(s, "CONFIG RESETSTAT");
+    int64_t end = clock_now_ms() + 2000;
+    scene_await(s, LIMIT_MS, clock_now_ms() >= end);
+    assert_int_equal(calls(s, "evalsha"), 0);
+    assert_in_range(calls(s, NULL), 0, 2 * 6 * SOME + 40);
+    push(s, "q7", "0.01");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    assert_int_equal(ask_int(s, "ZADD rpopd:{q8}:retry 1 %s", "id 1 1 0 5 6 {}\n0.02"), 1);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.02") == 1);
+    assert_int_equal(ask_int(s, "ZADD rpopd:{q9}:delayed 1 0.03"), 1);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.03") == 1);
+    assert_int_equal(ask_int(s, "LPUSH rpopd:{q10}:popped 0.04"), 1); /* of a pop that was cut */
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.04") == 1);
+    all_rest(s); /* again */
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+static void what_runs_long_keeps_its_queue(void **state)
+{
+    struct scene *s = *state;
+    char *conf = scene_queues(SOME, "lease = 0.5;");
+    push(s, "q5", "600.1");
+    scene_start(s, conf);
+    free(conf);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.1") == 1);
+    scene_await(s, LIMIT_MS, owners(s) == 1);
+    scene_hold(s, 3000, ask_int(s, "EXISTS rpopd:{q5}:owner:e2e") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN q5"), 1);
+}
+
+/* Both rest. Who claims is watched by the other from then on, and adopted from. */
+static void who_claims_is_watched(void **state)
+{
+    struct scene *s = *state;
+    start_resting(s, "lease = 1.0;");
+    char *conf = scene_queues(SOME, "lease = 1.0;");
+    scene_second(s, "other", conf);
+    free(conf);
+    all_rest(s);
+    push(s, "q5", "600.1");
+    scene_await(s, LIMIT_MS, printed_by_both(s, "Waiting", "600.", 2).total == 1);
+    scene_await(s, LIMIT_MS, owners(s) == 2); /* of one queue */
+    bool first = daemon_printed(s->daemon, "Waiting 600.1") == 1;
+    struct daemon *other = first ? s->second : s->daemon;
+    scene_await(s, LIMIT_MS, ask_int(s, "EXISTS rpopd:{q5}:batches") == 1);
+    daemon_kill(first ? s->daemon : s->second);
+    scene_await(s, LIMIT_MS, daemon_printed(other, "Waiting 600.1") == 1);
+    assert_int_equal(stat_of(s, "q5", "recovered"), 1);
+    if (first)
+        scene_stop_second(s, SIGQUIT);
+    else
+        scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN q5"), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(what_rests_costs_nothing_and_does_what_comes),
+        SCENE(what_runs_long_keeps_its_queue),
+        SCENE(who_claims_is_watched),
+    };
+    return scene_run(tests);
+}
