@@ -53,6 +53,28 @@ static void a_thousand_queues_cost_next_to_nothing(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+static long long number_behind(const char *text, const char *name)
+{
+    const char *at = text ? strstr(text, name) : NULL;
+    return at ? atoll(at + strlen(name)) : 0;
+}
+
+/* Each waits as many seconds as there are pops out: together one ends in a second, and no more. */
+static void the_pops_of_sixty_queues_last_for_a_minute(void **state)
+{
+    struct scene *s = *state;
+    char *conf = scene_queues(60, "");
+    scene_start(s, conf);
+    free(conf);
+    scene_await(s, LIMIT_MS, number_behind(ask_text(s, "INFO clients"), "blocked_clients:") == 60);
+    (void)ask_text(s, "CONFIG RESETSTAT");
+    int64_t end = clock_now_ms() + 6000;
+    scene_await(s, LIMIT_MS, clock_now_ms() >= end);
+    assert_in_range(number_behind(ask_text(s, "INFO commandstats"), "cmdstat_blmove:calls="), 0,
+                    20);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 static void jobs_that_sleep_cost_nothing(void **state)
 {
     struct scene *s = *state;
@@ -114,6 +136,7 @@ int main(void)
         SCENE(ten_seconds_of_nothing),
         SCENE(four_workers_wake_no_more_often),
         SCENE(a_thousand_queues_cost_next_to_nothing),
+        SCENE(the_pops_of_sixty_queues_last_for_a_minute),
         SCENE(jobs_that_sleep_cost_nothing),
         SCENE(descriptors_do_not_grow_with_reconnects),
         SCENE(memory_does_not_grow_with_jobs),

@@ -14,9 +14,9 @@ static void all_rest(struct scene *s)
     scene_await(s, LIMIT_MS, owners(s) == 0);
 }
 
-static void start_resting(struct scene *s, const char *lease)
+static void start_resting(struct scene *s)
 {
-    char *conf = scene_queues(SOME, lease);
+    char *conf = scene_queues(SOME, "lease = 1.0;");
     scene_start(s, conf);
     free(conf);
     scene_await(s, LIMIT_MS, owners(s) == SOME);
@@ -41,7 +41,7 @@ static long long calls(struct scene *s, const char *command)
 static void what_rests_costs_nothing_and_does_what_comes(void **state)
 {
     struct scene *s = *state;
-    start_resting(s, "lease = 0.5;");
+    start_resting(s);
     (void)ask_text(s, "CONFIG RESETSTAT");
     int64_t end = clock_now_ms() + 2000;
     scene_await(s, LIMIT_MS, clock_now_ms() >= end);
@@ -63,7 +63,7 @@ static void what_rests_costs_nothing_and_does_what_comes(void **state)
 static void what_runs_long_keeps_its_queue(void **state)
 {
     struct scene *s = *state;
-    char *conf = scene_queues(SOME, "lease = 0.5;");
+    char *conf = scene_queues(SOME, "lease = 1.0;");
     push(s, "q5", "600.1");
     scene_start(s, conf);
     free(conf);
@@ -78,7 +78,7 @@ static void what_runs_long_keeps_its_queue(void **state)
 static void who_claims_is_watched(void **state)
 {
     struct scene *s = *state;
-    start_resting(s, "lease = 1.0;");
+    start_resting(s);
     char *conf = scene_queues(SOME, "lease = 1.0;");
     scene_second(s, "other", conf);
     free(conf);
