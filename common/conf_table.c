@@ -218,8 +218,9 @@ static const struct conf_row queue[] = {
     {"result.list", CONF_TEXT, QUEUE(result_list), 0, 4000, "\"\"", CONF_LIVE, NULL,
      conf_check_list_or_empty,
      "List that what a job returned is pushed to when it is done, once, as the job's id, a line "
-     "end and the result; RPOP gets the oldest. A job that returned nothing is not in it. Empty: "
-     "none."},
+     "end and the result; RPOP gets the oldest. A job that returned nothing is not in it. One that "
+     "returned more than max_payload (http: response_limit) or than Redis takes in one argument "
+     "(proto-max-bulk-len) is dead; Redis answers nobody while it takes a large one. Empty: none."},
     {"result.key_ttl", CONF_SECONDS, QUEUE(result_key_ttl_ms), 0, YEAR, "0.0", CONF_LIVE, NULL,
      NULL,
      "Time that what a job returned is kept under the key rpopd:{name}:result:<job id>. 0: it is "

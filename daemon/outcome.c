@@ -84,6 +84,15 @@ bool outcome_decide(struct job *j)
     return j->outcome == JOB_DEAD || j->outcome == JOB_RETRY;
 }
 
+void outcome_undelivered(struct job *j)
+{
+    set_reason(j, "its result of %zu bytes is more than Redis takes (proto-max-bulk-len)",
+               j->result_len);
+    job_result(j, NULL, 0);
+    j->outcome = JOB_DEAD;
+    settle_changed(j);
+}
+
 void outcome_condemn(struct job *j, const char *fmt, ...)
 {
     va_list args;

@@ -345,6 +345,8 @@ void dispatch_abandon(struct queue *q);
 bool outcome_decide(struct job *j);
 /* j, which does not run, is dead, for this reason: to be settled. */
 void outcome_condemn(struct job *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* j is done, and Redis never takes what it returned: dead, for this reason. */
+void outcome_undelivered(struct job *j);
 
 /* ---- settle.c ---- */
 
@@ -352,6 +354,8 @@ void settle_init(struct queue *q);
 void settle_deinit(struct queue *q);
 /* Takes j: it has an outcome. */
 void settle_ended(struct job *j);
+/* Takes j, which had one: it has another. */
+void settle_changed(struct job *j);
 void settle_dirty(struct batch *b);
 /* b is being forgotten. */
 void settle_forget(struct batch *b);

@@ -16,6 +16,11 @@ bool redis_is_error(const struct redis_reply *r, const char *code)
            (r->len == n || r->str[n] == ' ');
 }
 
+bool redis_is_too_large(const struct redis_reply *r)
+{
+    return redis_is_error(r, "ERR") && strncmp(r->str, "ERR Protocol error", 18) == 0;
+}
+
 bool redis_is(const struct redis_reply *r, const char *text)
 {
     return r && (r->type == REDIS_STATUS || r->type == REDIS_STRING) && r->len == strlen(text) &&

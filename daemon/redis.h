@@ -45,6 +45,9 @@ struct redis_reply {
 
 /* An error reply whose first word is `code` ("NOSCRIPT", "OOM", ...); false for NULL. */
 bool redis_is_error(const struct redis_reply *r, const char *code);
+/* An argument was larger than the server takes (proto-max-bulk-len): it has closed the connection,
+ * and will each time. */
+bool redis_is_too_large(const struct redis_reply *r);
 /* A status or string equal to `text`; false for NULL. */
 bool redis_is(const struct redis_reply *r, const char *text);
 

@@ -297,6 +297,17 @@ static void answer(struct redis_link *l, const struct redis_reply *r)
         fn(l, r, data);
 }
 
+/* The server hears no more over this connection. */
+static void answer_last(struct redis_link *l, const struct redis_reply *r)
+{
+    uint64_t generation = l->generation;
+    struct err why;
+    (void)err_set(&why, -EMSGSIZE, "it refuses a command: %.120s", r->str);
+    answer(l, r);
+    if (l->generation == generation)
+        redis_link_fail(l, &why, false);
+}
+
 static bool is_message(const struct redis_link *l, const struct redis_reply *r)
 {
     return l->listen && r->type == REDIS_ARRAY && r->n == 3 && redis_is(&r->item[0], "message");
@@ -310,7 +321,13 @@ static void hear(struct redis_link *l, const struct redis_reply *r)
 
 static bool nothing_asked(const struct redis_link *l)
 {
-    return !l->head || l->head == l->unsent;
+    return !l->head || (l->head == l->unsent && !l->head->written);
+}
+
+/* An argument that is too large for the server is refused before it has come whole. */
+static bool answers_what_it_may(const struct redis_link *l, const struct redis_reply *r)
+{
+    return !nothing_asked(l) && (l->head != l->unsent || redis_is_too_large(r));
 }
 
 static void cut_unasked(struct redis_link *l, const char *in, size_t len)
@@ -341,7 +358,7 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
             redis_link_fail(l, &why, false);
             return false;
         }
-        if (r && nothing_asked(l) && !is_message(l, r)) {
+        if (r && !is_message(l, r) && !answers_what_it_may(l, r)) {
             cut_unasked(l, in, len);
             return false;
         }
@@ -352,6 +369,8 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
             break;
         if (is_message(l, r))
             hear(l, r);
+        else if (redis_is_too_large(r))
+            answer_last(l, r);
         else
             answer(l, r);
         if (l->generation != generation)

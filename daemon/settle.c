@@ -163,6 +163,12 @@ void settle_ended(struct job *j)
     settle_to_list(j);
 }
 
+void settle_changed(struct job *j)
+{
+    log_failure(j);
+    settle_to_list(j);
+}
+
 void settle_drop(struct job *j)
 {
     struct batch *b = j->batch;

@@ -356,9 +356,33 @@ static void unanswered_once(struct settle_call *call)
     confirmed(call);
 }
 
+/* What is in the way is left out: a repeat would be refused for ever. False: there is nothing of it
+ * that could be. */
+static bool made_smaller(struct job *j)
+{
+    struct job_evidence *v = &j->evidence;
+    bool output = j->outcome != JOB_DONE && v->output;
+    if (j->outcome == JOB_DONE && j->result) {
+        outcome_undelivered(j);
+        return true;
+    }
+    if (!output)
+        return false;
+    free(v->output);
+    free(j->record);
+    v->output = NULL;
+    v->output_len = 0;
+    j->record = NULL;
+    settle_to_list(j);
+    return true;
+}
+
 static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
 {
     struct batch *b = call->batch;
+    bool alone = call->jobs && !call->jobs->next;
+    if (r && alone && redis_is_too_large(r) && made_smaller(call->jobs))
+        return;
     if (!r && b->once && call->kind == SETTLE_DELIVERY)
         return unanswered_once(call);
     bool tried = may_have_run(r);

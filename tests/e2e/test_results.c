@@ -384,6 +384,49 @@ static void a_full_redis_is_drained_and_larger_results_wait(void **state)
     rest(s);
 }
 
+static int scene_new_with_small_bulks(void **state)
+{
+    return scene_new_with(state, (const char *const[]){"--proto-max-bulk-len", "1mb", NULL});
+}
+
+/* A repeat would be refused for ever, and the link be cut each time. */
+static const char letter[] = "return redis.call('ZRANGE', 'rpopd:{queue}:dead', 0, 0)[1]";
+
+static void a_result_that_redis_never_takes_is_dead(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, "concurrency = 10; " ONE("null", LIST BROKEN));
+    push_numbers(s, "queue", "job", 0, 50);
+    push(s, "queue", "big 1048577");
+    push(s, "queue", "big 1048000");
+    push_numbers(s, "queue", "job", 50, 50);
+    scene_await(s, LIMIT_MS, settled(s, 101));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    assert_int_equal(results_equal(s, "broken", "big 1048577", 11), 1);
+    scene_check(s, strstr(ask_text(s, "EVAL %s 0", letter),
+                          "its result of 1048577 bytes is more than Redis takes") != NULL);
+    assert_int_equal(daemon_logged(s->daemon, "event=job-dead"), 1);
+    assert_int_equal(results_of(s, "done:mail", "r:job").numbers, 100);
+    assert_int_equal(ask_int(s, "LLEN done:mail"), 101);
+    assert_int_equal(ask_int(s, "DEL done:mail broken"), 2);
+    rest(s);
+}
+
+static void so_much_output_is_no_evidence(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, "queues = (" EXEC("queue", "head -c 2000000 /dev/zero | tr '\\\\0' x; exit 65",
+                                     "output_limit = 4000000; ") ");");
+    push(s, "queue", "job");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    scene_check(s, strstr(ask_text(s, "EVAL %s 0", letter), "exit code 65") != NULL);
+    scene_check(s, strstr(ask_text(s, "EVAL %s 0", letter), "xxxx") == NULL);
+    rest(s);
+}
+
+#define SMALL_BULKS(test) \
+    cmocka_unit_test_setup_teardown(test, scene_new_with_small_bulks, scene_free)
+
 int main(void)
 {
     results_use_daemon();
@@ -405,6 +448,8 @@ int main(void)
         SCENE(so_is_the_list_of_what_failed),
         SCENE(no_more_is_taken_than_there_are_slots_for),
         SCENE(a_full_redis_is_drained_and_larger_results_wait),
+        SMALL_BULKS(a_result_that_redis_never_takes_is_dead),
+        SMALL_BULKS(so_much_output_is_no_evidence),
     };
     return scene_run(tests);
 }
