@@ -186,6 +186,31 @@ static void what_breaks_the_protocol_costs_its_job_a_try(void **state)
     await_stat(s, "done", 1);
 }
 
+static bool reaped(pid_t pid)
+{
+    return kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+/* Nobody waits for the next job with that. */
+static void one_that_ends_while_idle_is_no_zombie(void **state)
+{
+    struct scene *s = *state;
+    start_pool(s, "processes = 3;", "", "workers = 2;");
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < 3; i++)
+            push(s, "queue", "sleep 100");
+        await_stat(s, "done", 3 * round);
+        pid_t pid = told_by("start");
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        scene_await(s, LIMIT_MS, reaped(pid));
+        scene_await(s, LIMIT_MS,
+                    daemon_logged(s->daemon, "what='it ended while it had no job'") ==
+                        (unsigned)round);
+    }
+    assert_int_equal(stat_of(s, "queue", "retry"), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 /* ---- starts ---- */
 
 static void a_failed_start_is_logged_once_a_cause(void **state)
@@ -258,6 +283,7 @@ int main(int argc, char *argv[])
         SCENE(a_hung_process_ends_with_the_time_of_its_job),
         SCENE(cancelling_by_id_frees_the_slot),
         SCENE(what_breaks_the_protocol_costs_its_job_a_try),
+        SCENE(one_that_ends_while_idle_is_no_zombie),
         SCENE(a_failed_start_is_logged_once_a_cause),
         SCENE(term_lets_a_job_finish_and_tells_all_to_leave),
         SCENE(quit_takes_all_along_at_once),

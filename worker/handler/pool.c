@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/callout.h"
 #include "common/clock.h"
@@ -20,6 +21,7 @@
 #include "worker/handler/pool_shared.h"
 #include "worker/handler/tree.h"
 #include "worker/runtime/task.h"
+#include "worker/runtime/watch_fd.h"
 
 #define LEAVE_MS 1000 /* for a child that closed a pipe to tell how it ended */
 #define REAP_MS 1000
@@ -29,6 +31,7 @@ struct pool { /* a worker's */
     const struct conf_queue *queue;
     struct program *program;
     struct pool_shared *shared;
+    struct loop *watches; /* the idle ones; NULL: there were none yet */
 };
 
 struct turn { /* a job's */
@@ -188,6 +191,31 @@ static void reap(void *arg)
         reap_soon();
 }
 
+/* Its last words belong to no job. */
+static void bury(struct pool *p, struct pool_member *m)
+{
+    char words[200], quoted[LOG_QUOTE_MAX];
+    ssize_t n = read(m->pipes.err, words, sizeof words);
+    log_warn("pool-child", "queue='%s' pid=%d what='it ended while it had no job' words=%s",
+             p->queue->name, m->pid, log_quote(words, n > 0 ? (size_t)n : 0, quoted));
+    pool_member_free(m);
+    reap_soon();
+}
+
+static void on_idle_end(void *arg)
+{
+    struct pool *p = arg;
+    for (struct pool_member *m; (m = pool_shared_ended(p->shared));)
+        bury(p, m);
+}
+
+static void watch_idle(struct pool *p)
+{
+    struct loop *l = loop_running();
+    if (!p->watches && loop_add_reader(l, pool_shared_pidfds(p->shared), on_idle_end, p, NULL) == 0)
+        p->watches = l;
+}
+
 /* Awaits where it is not to be kept. */
 static void put_back(struct turn *t, const struct pool_talk_end *end)
 {
@@ -203,6 +231,7 @@ static void put_back(struct turn *t, const struct pool_talk_end *end)
     }
     pool_member_leave(t->member);
     pool_shared_keep(t->pool->shared, t->member);
+    watch_idle(t->pool);
     reap_soon();
 }
 
@@ -301,6 +330,8 @@ static void pool_exit(void *state)
     struct pool *p = state;
     if (!p)
         return;
+    if (p->watches)
+        (void)loop_remove_reader(p->watches, pool_shared_pidfds(p->shared));
     pool_shared_put(p->shared);
     (void)program_free(p->program);
     free(p);

@@ -137,6 +137,16 @@ void pool_member_dismiss(struct pool_member *m)
     m->pipes.in = -1;
 }
 
+void pool_member_free(struct pool_member *m)
+{
+    if (m->pipes.in >= 0)
+        (void)close(m->pipes.in);
+    (void)close(m->pipes.out);
+    (void)close(m->pipes.err);
+    (void)running_free(m->running); /* KILL */
+    free(m);
+}
+
 static void await_all(const struct pool_member *m, int64_t by_ms)
 {
     for (; m; m = m->next) {
@@ -161,9 +171,6 @@ void pool_member_end_all(struct pool_member *first)
     }
     for (struct pool_member *m; (m = first);) {
         first = m->next;
-        (void)close(m->pipes.out);
-        (void)close(m->pipes.err);
-        (void)running_free(m->running); /* KILL */
-        free(m);
+        pool_member_free(m);
     }
 }

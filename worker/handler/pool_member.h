@@ -36,6 +36,7 @@ int pool_member_end(struct pool_member *m, int64_t patience_ms, const atomic_boo
 
 /* ---- of one that belongs to no loop ---- */
 void pool_member_dismiss(struct pool_member *m); /* an end of file */
+void pool_member_free(struct pool_member *m);    /* takes; kills what it has left behind */
 /* Takes the list. Waits, on this thread, until those that were dismissed have ended: a moment for
  * them to leave by themselves, TERM, a moment, KILL; where handler_at_once is set KILL alone. */
 void pool_member_end_all(struct pool_member *first);
