@@ -187,6 +187,7 @@ static const struct bytes answers[] = {
     B("HTTP/1.1 302 x\r\nLocation: \033[31m' event='evil' x='\xff\r\n\r\n"),
     B("HTTP/1.1 302 x\r\nLocation: http://user:x@evil.invalid/%0d%0a\r\n\r\n"),
     B("HTTP/1.1 302 x\r\nLocation: //[::1]:99999999/\r\n\r\n"),
+    B("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nx"),
 };
 #define ANSWERS (sizeof answers / sizeof *answers)
 

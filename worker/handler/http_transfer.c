@@ -248,12 +248,26 @@ static bool has_large_head(const struct transfer *t)
     return t->code == CURLE_OUT_OF_MEMORY && began > 0;
 }
 
+/* libcurl 7.88 takes a length that is beyond its numbers for none, and the connection's end for the
+ * answer's. */
+static bool lost_its_length(const struct transfer *t)
+{
+    struct curl_header *h;
+    curl_off_t length = 0;
+    (void)curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length < 0 &&
+           curl_easy_header(t->easy, "Transfer-Encoding", 0, CURLH_HEADER, -1, &h) != CURLHE_OK &&
+           curl_easy_header(t->easy, "Content-Length", 0, CURLH_HEADER, -1, &h) == CURLHE_OK;
+}
+
 int transfer_result(struct transfer *t, struct http_answer *ret, struct err *e)
 {
     if (!t->no_memory && has_large_head(t))
         return err_set(e, -EIO, "a line of the answer's head is too large");
     if (t->no_memory || t->code == CURLE_OUT_OF_MEMORY)
         return err_set(e, -ENOMEM, "no memory for the request");
+    if (t->code == CURLE_OK && !t->answer.cut && lost_its_length(t))
+        return err_set(e, -EIO, "its Content-Length is larger than any answer");
     if (t->code == CURLE_OK || t->answer.cut || is_reset_behind_answer(t))
         return take_answer(t, ret, e);
     if (t->socket_errno || lacks_resolver(t))
