@@ -160,7 +160,7 @@ tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 c
 # _exit leaks on purpose). Left out of the unit tests are a million answers against the clock, and what starts child
 # processes: valgrind does not know pidfd_open.
 MEMCHECK := env MEMCHECK=1 valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
-MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_pool process_pool_broken process_pool_end pool \
+MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_early process_pool process_pool_broken process_pool_end pool \
                 pool_examples
 
 valgrind: $(UNIT) ## unit tests and the scenarios under valgrind's memcheck

@@ -81,7 +81,7 @@ static void write_environment(void *arg)
 static int begin(struct run *r, struct err *e)
 {
     callout(write_environment, r);
-    int code = running_start(r->exec->program, r->env, EXEC_PIPES, &r->running, e);
+    int code = running_start(r->exec->program, r->env, EXEC_PIPES, true, &r->running, e);
     if (code < 0)
         return code;
     code = exec_pipes_open(&r->pipes, r->job, running_process(r->running), e);
@@ -156,7 +156,10 @@ static enum job_outcome finish(struct run *r, struct err *why)
     struct err e;
     int code = running_await_end(r->running, -1, &e);
     int status = running_end(r->running, &r->job->at_once);
+    int failed = code == 0 ? running_failed(r->running, why) : 0;
     exec_pipes_end(&r->pipes);
+    if (failed)
+        return not_begun(failed, why);
     take_control(r);
     enum job_outcome outcome = code == -ECANCELED ? JOB_CANCELLED
                                : code < 0         ? JOB_AGAIN

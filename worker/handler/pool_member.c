@@ -51,7 +51,8 @@ static int start(struct pool_member *m, struct program *p, const char *queue, st
     if (!names.queue)
         return err_set(e, -ENOMEM, "no memory to start a child");
     const char *const env[] = {m->mark, names.queue, NULL};
-    int r = running_start(p, env, PROCESS_STDIN | PROCESS_STDOUT | PROCESS_STDERR, &m->running, e);
+    int r = running_start(p, env, PROCESS_STDIN | PROCESS_STDOUT | PROCESS_STDERR, false,
+                          &m->running, e);
     free(names.queue);
     return r;
 }

@@ -158,24 +158,39 @@ struct start {
     struct running *running;
     const char *const *env;
     unsigned pipes;
+    bool early;
     const char *file;
+    struct err *e;
+};
+
+struct failure {
+    const struct program *program;
+    int code;
     struct err *e;
 };
 
 /* What the system's one number leaves open. */
 static void explain(void *arg)
 {
-    const struct start *s = arg;
-    struct program *p = s->running->program;
-    const char *cwd = p->queue->handler.cwd;
+    const struct failure *f = arg;
+    const struct conf_handler *h = &f->program->queue->handler;
+    char room[PATH_MAX];
+    const char *file = program_path_find(h->command[0], f->program->path, room);
     struct stat st;
-    int saved = errno;
-    if (*cwd && stat(cwd, &st) < 0)
-        (void)err_set(s->e, -errno, "its directory '%s': %s", cwd, strerror(errno));
-    else if (program_path_check(s->file, cwd, s->e) == 0)
-        (void)err_set(s->e, -saved, "%s", strerror(saved));
-    (void)err_prefix(s->e, "cannot start '%s'", p->queue->handler.command[0]);
-    errno = saved;
+    if (err_is_shortage(f->code))
+        (void)err_set(f->e, f->code, "%s", strerror(-f->code));
+    else if (*h->cwd && stat(h->cwd, &st) < 0)
+        (void)err_set(f->e, -errno, "its directory '%s': %s", h->cwd, strerror(errno));
+    else if (program_path_check(file, h->cwd, f->e) == 0)
+        (void)err_set(f->e, f->code, "%s", strerror(-f->code));
+    (void)err_prefix(f->e, "cannot start '%s'", h->command[0]);
+}
+
+static int not_started(const struct program *p, int code, struct err *e)
+{
+    struct failure f = {.program = p, .code = code, .e = e};
+    callout(explain, &f);
+    return code;
 }
 
 static int start_it(const struct start *s)
@@ -190,7 +205,8 @@ static int start_it(const struct start *s)
                                 .directory = *h->cwd ? h->cwd : NULL,
                                 .session = true,
                                 .alone = true,
-                                .cgroup = p->joins ? NULL : cgroup};
+                                .cgroup = p->joins ? NULL : cgroup,
+                                .early = s->early};
     size_t n = p->nenvironment;
     for (size_t i = 0; s->env[i]; i++) {
         assert(i < PROGRAM_ENV_MAX);
@@ -202,14 +218,10 @@ static int start_it(const struct start *s)
         p->argv[p->nwords + 1] = s->file;
     }
     s->running->process = process_start(&o, s->e);
-    if (s->running->process)
-        return 0;
-    if (!err_is_shortage(-errno))
-        callout(explain, (void *)s);
-    return -errno;
+    return s->running->process ? 0 : not_started(p, -errno, s->e);
 }
 
-int running_start(struct program *p, const char *const env[], unsigned pipes,
+int running_start(struct program *p, const char *const env[], unsigned pipes, bool early,
                   struct running **ret_running, struct err *e)
 {
     char *file = malloc(PATH_MAX);
@@ -224,6 +236,7 @@ int running_start(struct program *p, const char *const env[], unsigned pipes,
     struct start s = {.running = r,
                       .env = env,
                       .pipes = pipes,
+                      .early = early,
                       .file = program_path_find(p->queue->handler.command[0], p->path, file),
                       .e = e};
     int code = start_it(&s);
@@ -238,6 +251,12 @@ int running_start(struct program *p, const char *const env[], unsigned pipes,
     else
         *ret_running = r;
     return code;
+}
+
+int running_failed(const struct running *r, struct err *e)
+{
+    int code = process_failed(r->process);
+    return code ? not_started(r->program, code, e) : 0;
 }
 
 struct process *running_process(struct running *r)

@@ -33,10 +33,11 @@ struct program *program_free(struct program *p); /* takes; NULL is fine; returns
 
 /* Starts it. `env`: at most PROGRAM_ENV_MAX variables more, NULL-terminated; the first of them
  * marks all that it starts, and is borrowed until running_free: no other's has this value. `pipes`:
- * PROCESS_STDIN, _STDOUT, _STDERR, PROCESS_PIPE(3). Awaits where the launcher is needed (`user` and
- * the like). 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (no process): err_is_shortage; -ECANCELED;
- * else it cannot be started, and the sentence says why. */
-int running_start(struct program *p, const char *const env[], unsigned pipes,
+ * PROCESS_STDIN, _STDOUT, _STDERR, PROCESS_PIPE(3). `early`: it need not have begun yet, all of
+ * `env` is borrowed, and running_failed may tell what is told here otherwise. Awaits where the
+ * launcher is needed (`user` and the like). 0; -ENOMEM, -EMFILE, -ENFILE, -EAGAIN (no process):
+ * err_is_shortage; -ECANCELED; else it cannot be started, and the sentence says why. */
+int running_start(struct program *p, const char *const env[], unsigned pipes, bool early,
                   struct running **ret_running, struct err *e);
 
 struct process *running_process(struct running *r); /* borrowed: its pipes, its number */
@@ -46,6 +47,9 @@ int running_await_end(struct running *r, int64_t deadline_ms, struct err *e);
  * becomes set, and where the task is cancelled meanwhile, KILL without more grace. Where nothing
  * lives any more this suspends nobody. Returns its exit status, or -(the signal that ended it). */
 int running_end(struct running *r, const atomic_bool *at_once);
+/* Of an early one, after running_end: 0, or the code and the sentence that say why it could not be
+ * started; then nothing of it ever ran. */
+int running_failed(const struct running *r, struct err *e);
 
 /* One that nobody awaits may pass to another worker, see process_leave: until running_join, any one
  * thread may signal and free it, and running_join brings it under this worker's program of the same

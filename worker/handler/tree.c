@@ -1,6 +1,7 @@
 #include "worker/handler/tree.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -284,7 +285,9 @@ bool tree_is_left(const struct tree *t)
 unsigned tree_signal(const struct tree *t, int signal)
 {
     struct look l = {.tree = t, .signal = signal};
-    (void)kill(-t->leader, signal); /* all of the group at once: none of it can fork away */
+    /* All of the group at once: none of it can fork away. It has no group before it has begun. */
+    if (kill(-t->leader, signal) < 0 && errno == ESRCH)
+        (void)kill(t->leader, signal);
     if (t->cgroup && signal == SIGKILL)
         (void)cgroup_kill(t->cgroup);
     callout(look_now, &l);

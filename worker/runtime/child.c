@@ -71,9 +71,9 @@ static int set_attributes(posix_spawnattr_t *a, bool session)
     return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
 }
 
-static int begin(struct child *c, pid_t pid, int pidfd)
+static int begin(struct child *c, pid_t pid, int pidfd, struct birth *birth)
 {
-    *c = (struct child){.pid = pid, .pidfd = pidfd};
+    *c = (struct child){.pid = pid, .pidfd = pidfd, .birth = birth};
     make_known(c);
     return 0;
 }
@@ -83,7 +83,7 @@ static int open_pidfd(struct child *c, pid_t pid)
 {
     int fd = pidfd_open(pid, 0);
     if (fd >= 0)
-        return begin(c, pid, fd);
+        return begin(c, pid, fd, NULL);
     int code = -errno;
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
@@ -104,11 +104,13 @@ int child_start(struct child *c, const struct child_plan *plan)
     return r ? -r : open_pidfd(c, pid);
 }
 
-int child_start_in_cgroup(struct child *c, const struct child_clone *plan)
+int child_start_by_clone(struct child *c, const struct child_clone *plan)
 {
     pid_t pid;
-    int pidfd, r = child_clone(plan, &pid, &pidfd);
-    return r < 0 ? r : begin(c, pid, pidfd);
+    int pidfd;
+    struct birth *birth;
+    int r = child_clone(plan, &pid, &pidfd, &birth);
+    return r < 0 ? r : begin(c, pid, pidfd, birth);
 }
 
 static int look(const struct child *c, int flags, siginfo_t *ret_info)
@@ -132,6 +134,8 @@ bool child_reap(struct child *c, bool block)
     if (r < 0) /* this program ignores SIGCHLD: nobody knows */
         i = (siginfo_t){.si_code = CLD_EXITED, .si_status = STATUS_UNKNOWN};
     c->status = i.si_code == CLD_EXITED ? i.si_status : -i.si_status;
+    c->failed = c->birth ? birth_code(c->birth) : 0;
+    c->birth = birth_free(c->birth);
     c->reaped = true;
     forget(c);
     return true;

@@ -9,12 +9,15 @@
 #include <sys/types.h>
 
 struct child_clone; /* child_clone.h */
+struct birth;
 
 struct child { /* stays where it is from child_start until it is reaped */
     pid_t pid;
     int pidfd;  /* -1: none */
     int status; /* once it was reaped: its exit status, or -(the signal that killed it) */
+    int failed; /* likewise: 0, or what kept it from becoming the program */
     bool reaped;
+    struct birth *birth;       /* its own until it is reaped; NULL: none */
     struct child *next, *prev; /* among all that are not reaped */
 };
 
@@ -28,8 +31,9 @@ struct child_plan {                        /* borrowed */
 /* Blocks until it has begun. No signal is blocked in it, and SIGPIPE is the default. Takes 2 KiB of
  * stack. What posix_spawn or pidfd_open failed with: *c is as it was. */
 int child_start(struct child *c, const struct child_plan *plan);
-/* The same in a cgroup. -ENOSYS: this system cannot do it. */
-int child_start_in_cgroup(struct child *c, const struct child_clone *plan);
+/* The same in a cgroup, or without waiting until it has begun. -ENOSYS: this system cannot do it.
+ */
+int child_start_by_clone(struct child *c, const struct child_clone *plan);
 /* True once it has ended; block: waits for that. Status 255 where SIGCHLD is ignored. */
 bool child_reap(struct child *c, bool block);
 bool child_has_ended(const struct child *c);         /* the same, and leaves it unreaped */

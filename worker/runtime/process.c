@@ -140,7 +140,7 @@ static int set_actions(posix_spawn_file_actions_t *f, const struct spawning *s)
     return r;
 }
 
-static int spawn_in_cgroup(struct spawning *s, const char *program)
+static int spawn_by_clone(struct spawning *s, const char *program)
 {
     const struct process_options *o = s->options;
     struct child_clone plan = {.file = program,
@@ -151,11 +151,15 @@ static int spawn_in_cgroup(struct spawning *s, const char *program)
                                .close_from = o->alone ? first_beyond(s) : -1,
                                .directory = o->directory,
                                .session = o->session,
-                               .cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (plan.cgroup < 0)
+                               .cgroup = -1,
+                               .early = o->early};
+    if (o->cgroup)
+        plan.cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (o->cgroup && plan.cgroup < 0)
         return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOSYS;
-    int r = child_start_in_cgroup(&s->process->child, &plan);
-    (void)close(plan.cgroup);
+    int r = child_start_by_clone(&s->process->child, &plan);
+    if (o->cgroup)
+        (void)close(plan.cgroup);
     return r;
 }
 
@@ -177,7 +181,8 @@ static void spawn_now(void *arg)
 {
     struct spawning *s = arg;
     const char *program = s->options->program ? s->options->program : s->options->argv[0];
-    s->code = s->options->cgroup && strchr(program, '/') ? spawn_in_cgroup(s, program) : -ENOSYS;
+    bool by_clone = (s->options->cgroup || s->options->early) && strchr(program, '/');
+    s->code = by_clone ? spawn_by_clone(s, program) : -ENOSYS;
     if (s->code == -ENOSYS)
         s->code = spawn_plainly(s, program);
 }
@@ -380,6 +385,12 @@ bool process_has_ended(const struct process *p)
     GIVEN(p);
     loop_check_thread(p->loop, __func__);
     return child_has_ended(&p->child);
+}
+
+int process_failed(const struct process *p)
+{
+    GIVEN(p);
+    return p->child.failed;
 }
 
 void process_leave(struct process *p)

@@ -2,9 +2,10 @@
  * codes and *e. Source: CPython 3.11 asyncio.create_subprocess_exec; man 3 posix_spawn, man 2
  * pidfd_open.
  *
- * Started by posix_spawn and waited for by its pidfd alone: other children of this program are
- * never reaped. No child outlives its owner: process_free kills, and the loop reaps without
- * waiting; its end (run_teardown, loop_close) waits for those that are left. */
+ * Started by posix_spawn, or by clone3 where that is not enough, and waited for by its pidfd alone:
+ * other children of this program are never reaped. No child outlives its owner: process_free kills,
+ * and the loop reaps without waiting; its end (run_teardown, loop_close) waits for those that are
+ * left. */
 #ifndef RUNTIME_PROCESS_H
 #define RUNTIME_PROCESS_H
 
@@ -29,6 +30,9 @@ struct process_options { /* borrowed */
     bool alone;            /* only 0, 1, 2 and its pipes are open in it */
     const char *cgroup;    /* a directory of cgroup v2: it begins in there, where the system can do
                               that and `program` has a slash; NULL: in this program's */
+    bool early;            /* does not wait until it has begun, where the system can do that and
+                              `program` has a slash: the texts are borrowed until process_free, and
+                              process_failed tells what could not be done */
 };
 
 /* Gives. No signal is blocked in it, and SIGPIPE is the default. Never awaits. NULL with errno set
@@ -59,6 +63,9 @@ int process_wait(struct process *p, int64_t deadline_ms, int *ret_status, struct
  * -ETIMEDOUT and -ECANCELED: nothing was done to it. */
 int process_await_end(struct process *p, int64_t deadline_ms, struct err *e);
 bool process_has_ended(const struct process *p); /* never awaits */
+/* Of one that was waited for: 0, or what process_start would have failed with had it waited until
+ * the program began; the status says nothing then. */
+int process_failed(const struct process *p);
 
 /* One that nobody waits for may go on in another loop. Until process_join it belongs to none: any
  * one thread may ask for its pid and pidfd, signal and free it (which then waits for its end). The
