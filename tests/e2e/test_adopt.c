@@ -286,7 +286,7 @@ static void what_redis_refused_to_hand_over_is_tried_again_soon(void **state)
     assert_int_equal(ask_int(s, "DEL %s", acked), 1);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
     assert_in_range(clock_now_ms() - start, 0, 4 * LEASE_MS);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
 
@@ -322,7 +322,7 @@ static void entries_that_become_nobodys_are_found_at_once(void **state)
     assert_int_equal(ask_int(s, "ZREM rpopd:{queue}:owners e2e"), 1);
     scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
     assert_in_range(clock_now_ms() - start, 3000, 4 * 3000);
-    stop_second(s, SIGQUIT);
+    scene_stop_second(s, SIGQUIT);
     all_are_listed_again(s, "600.", 6);
 }
 
