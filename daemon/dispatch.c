@@ -305,7 +305,8 @@ static void give_up(struct job *j, bool at_once)
 
 void dispatch_give_up(struct master *m)
 {
-    if (m->running)
+    m->gave_up = m->running > 0;
+    if (m->gave_up)
         log_warn("given-up", "running=%u what='they do not end when they are cancelled'",
                  m->running);
     each_running(m, give_up, false);

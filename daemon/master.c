@@ -24,8 +24,9 @@
 #define RECORD_HEAD 65536 /* room for the head of a record in front of the largest payload */
 #define BEAT_GAP_MS 100   /* no more than ten beats a second, whoever asks */
 #define END_MS 1000       /* for the workers to end when nothing runs any more */
-#define END_RUNNING_MS 15000
 #define END_AT_ONCE_MS 400
+#define END_MOVING_MS 15000 /* where something does */
+#define END_MOVING_AT_ONCE_MS 3000
 
 bool master_quiet(const struct master *m)
 {
@@ -368,17 +369,25 @@ static void RUNS_ON(on_master) end_beside(const struct master *m, size_t stuck)
     _exit(m->exit_code);
 }
 
+/* One whose loop goes round may be waiting for what its jobs have started: that is to end, too. */
+static bool RUNS_ON(on_master) ends(const struct master *m, struct worker *w, int64_t from_ms)
+{
+    bool at_once = atomic_load(&handler_at_once);
+    if (worker_ended(w, from_ms + (at_once ? END_AT_ONCE_MS : END_MS)))
+        return true;
+    if (!worker_moves(w) || !(m->running || m->gave_up))
+        return false;
+    return worker_ended(w, from_ms + (at_once ? END_MOVING_AT_ONCE_MS : END_MOVING_MS));
+}
+
 static void RUNS_ON(on_master) end_workers(struct master *m)
 {
-    int64_t ms = atomic_load(&handler_at_once) ? END_AT_ONCE_MS
-                 : m->running                  ? END_RUNNING_MS
-                                               : END_MS;
-    int64_t by = clock_now_ms() + ms;
+    int64_t from_ms = clock_now_ms();
     size_t stuck = 0;
     for (size_t i = 0; i < m->nworkers; i++)
         worker_stop(m->workers[i]);
     for (size_t i = 0; i < m->nworkers; i++)
-        stuck += !worker_ended(m->workers[i], by);
+        stuck += !ends(m, m->workers[i], from_ms);
     if (stuck)
         end_beside(m, stuck);
     for (size_t i = 0; i < m->nworkers; i++)

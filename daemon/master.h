@@ -61,6 +61,7 @@ struct master {
     bool durability_known; /* the server was asked whether it keeps what it is given */
     enum life life;
     unsigned steps_left; /* of the end, before it gives up; 0: not bounded yet */
+    bool gave_up;        /* jobs that did not come back in time */
     int exit_code;
     struct supervisor *supervisor;
     struct admin *admin;

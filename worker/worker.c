@@ -54,6 +54,8 @@ struct worker {
     struct hook *hooks; /* by queue */
     struct post poke, stop;
     _Atomic uint64_t progress;
+    uint64_t progress_before; /* the end began; with `stopping` the master's */
+    bool stopping;
 };
 
 struct carrier { /* takes a job through the loop */
@@ -337,7 +339,16 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
 
 void worker_stop(struct worker *w)
 {
+    if (!w->stopping)
+        w->progress_before = worker_progress(w);
+    w->stopping = true;
     post(&w->stop);
+    post(&w->poke);
+}
+
+bool worker_moves(const struct worker *w)
+{
+    return worker_progress(w) != w->progress_before;
 }
 
 void worker_kill_children(void)

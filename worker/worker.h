@@ -47,6 +47,8 @@ void worker_stop(struct worker *w);
 /* Behind worker_stop: waits until nothing runs any more. False at that time (clock_now_ms): a task
  * does not end, or does not let the loop go on; worker_free would wait for it. */
 bool worker_ended(struct worker *w, int64_t by_ms);
+/* Its loop has gone round since worker_stop. */
+bool worker_moves(const struct worker *w);
 /* The process ends beside a worker that does not: kills what handlers have started, each with its
  * group. Any thread. */
 void worker_kill_children(void);
