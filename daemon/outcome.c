@@ -42,6 +42,8 @@ static int64_t backoff_ms(const struct conf_queue *c, uint32_t attempt)
 {
     double ms = (double)c->backoff_base_ms * pow(c->backoff_factor, (double)attempt - 1) *
                 (1 + c->backoff_jitter * random_part());
+    if (c->backoff_base_ms == 0)
+        return 0; /* times infinity it is no number */
     return ms < (double)c->backoff_max_ms ? (int64_t)ms : c->backoff_max_ms;
 }
 

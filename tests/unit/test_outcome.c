@@ -134,6 +134,8 @@ static void the_delay_grows_up_to_its_maximum(void **state)
     assert_int_equal(delay_of(j, 999999), 100);
     conf.backoff_base_ms = 0;
     assert_int_equal(delay_of(j, 1), 0);
+    conf.backoff_factor = 3;
+    assert_int_equal(delay_of(j, 999999), 0); /* nothing times infinity */
 }
 
 static void a_part_of_the_delay_is_random(void **state)
