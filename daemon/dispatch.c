@@ -174,16 +174,14 @@ static void not_ended(struct job *j)
         settle_dirty(b);
         return;
     }
+    if (why == JOB_AGAIN)
+        master_short(q->master);
     if (b->trial)
         return; /* the trial goes on with it */
     if (cancelled && !j->once)
         return; /* stays in its batch, not begun: it is given back */
     job_list_unpop(&q->waiting, j);
-    if (cancelled)
-        return;
-    if (why != JOB_LATE)
-        master_short(q->master);
-    else
+    if (why == JOB_LATE)
         dispatch_pump(q); /* late: asks for a beat */
 }
 

@@ -174,6 +174,8 @@ void trial_step(struct master *m)
         t->since_ms = clock_now_ms();
         t->tried = false;
     }
+    if (t->state == TRIAL_DRAINS && !b)
+        return let_go(m, TRIAL_NONE); /* paused, given back or gone: nobody waits for a drain */
     if (t->state == TRIAL_DRAINS && !m->running) {
         t->state = TRIAL_RUNS;
         t->drained_ms = clock_now_ms();

@@ -232,6 +232,48 @@ static void a_trial_acquits_who_is_innocent(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* What a dead run of this name left, taken over too often already. */
+static void leave_for_trial(struct scene *s, const char *payload)
+{
+    static const char script[] =
+        "redis.call('LPUSH', 'rpopd:{queue}:inflight:e2e:e.1:1', ARGV[1]) "
+        "redis.call('HSET', 'rpopd:{queue}:batches', 'e2e:e.1:1', '1 e.1-1 3 0 -') "
+        "return redis.call('HSET', 'rpopd:{queue}:fenced', 'e.1', "
+        "redis.call('TIME')[1] .. '000 open')";
+    assert_int_equal(ask_int(s, "EVAL %s 0 %s", script, payload), 1);
+}
+
+/* It is no try and no reason to hurry: as at any other job, all rest for a second. */
+static void on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once(void **state)
+{
+    struct scene *s = *state;
+    leave_for_trial(s, "short");
+    scene_start(s, ONE("null", ""));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(daemon_logged(s->daemon, "event=trial"), 1);
+    assert_int_equal(daemon_logged(s->daemon, "event=short"), 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* The trial waits for what runs; once its queue is paused, nobody waits for the trial. */
+static void a_pause_of_its_queue_ends_the_wait_for_a_trial(void **state)
+{
+    struct scene *s = *state;
+    push(s, "other", "600.5");
+    scene_start(s, "lease = 1.5; queues = (" QUEUE("queue", "null", "") ", " QUEUE("other", "null",
+                                                                                   "") "); ");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.5") == 1);
+    leave_for_trial(s, "500.5");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=trial") == 1);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
+    push(s, "queue", "600.6"); /* met by the pop that is out: so the pause is */
+    push(s, "other", "0.01");
+    scene_await(s, LIMIT_MS, stat_of(s, "other", "done") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(daemon_printed(s->daemon, "Waiting 500.5"), 0);
+}
+
 /* A signal from outside is no crash of a job. */
 static void a_kill_by_another_leaves_no_note(void **state)
 {
@@ -305,6 +347,8 @@ int main(void)
         SCENE(two_of_them_are_put_away_both),
         SCENE(one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other),
         SCENE(a_trial_acquits_who_is_innocent),
+        SCENE(on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once),
+        SCENE(a_pause_of_its_queue_ends_the_wait_for_a_trial),
         SCENE(a_kill_by_another_leaves_no_note),
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),

@@ -1,10 +1,11 @@
 /* The handlers of build/tests/e2e/rpopd-crash: the daemon as it is, except that `null` waits as
- * `sleep` does, or crashes where its payload names a way to, or does not end when it is cancelled.
- */
+ * `sleep` does, or crashes where its payload names a way to, or does not end when it is cancelled,
+ * or lacks something the first time. */
 #include "worker/handler/handler.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "worker/runtime/task.h"
 
 static volatile int zero;
+static atomic_int shortages;
 
 static int overflow(volatile char *from)
 {
@@ -48,6 +50,8 @@ static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
         zero = overflow(&start);
     if (strncmp(j->payload, "stubborn", 8) == 0)
         return stay(2000);
+    if (strncmp(j->payload, "short", 5) == 0)
+        return atomic_fetch_add(&shortages, 1) ? JOB_DONE : JOB_AGAIN;
     return handler_sleep.run(j, state, why);
 }
 
