@@ -1,6 +1,7 @@
 -- keys: dead retry
 -- args: what id at n
--- what: `retry` replays dead letters, with their id, their payload and a new budget, due now; `drop` deletes them.
+-- what: `retry` replays dead letters, with their id, their payload and a new budget, due now, and without their
+-- output, which may be larger than what a claim can bring beside a payload; `drop` deletes them.
 -- id: that one, looked for in a page of the set; '': n of them from a rank on, the oldest is rank 0. A repeat finds
 -- nothing more. Answers where to go on, how many went, how many cannot be read and stay, how many are left.
 call('ZREM', none, '')
@@ -13,6 +14,8 @@ local function take(member)
       bad = bad + 1
       return
     end
+    local output = string.find(evidence, ',"output', 1, true)
+    if output then evidence = string.sub(evidence, 1, output - 1) .. '}' end
     local head = table.concat({name, 1, 0, 0, first, last, evidence}, ' ')
     call('ZADD', retry, now(), head .. '\n' .. string.sub(member, begin))
   end

@@ -1,6 +1,7 @@
 /* delivery = "at-most-once": nothing runs twice, whatever dies; what had not begun goes back; a try
  * that fails is the last. */
 #include "tests/e2e/ctl.h"
+#include "tests/e2e/exec.h"
 #include "tests/e2e/scene.h"
 
 #include <time.h>
@@ -242,6 +243,29 @@ static void a_dead_letter_can_be_replayed(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Its output and its payload are more together than a claim brings. */
+static void so_can_one_with_much_output(void **state)
+{
+    static const char script[] = "head -c 300000 /dev/zero | tr '\\0' x; exit 65 #";
+    enum { SIZE = 1 << 20 };
+    struct scene *s = *state;
+    char *payload = malloc(SIZE + 1);
+    memset(payload, 'p', SIZE);
+    memcpy(payload, script, strlen(script));
+    payload[SIZE] = '\0';
+    scene_start(s, SH("", "delivery = \"at-most-once\"; max_payload = 1048576; "
+                          "output_limit = 300000;"));
+    push(s, "queue", payload);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    assert_int_equal(CTL(s, "dead", "retry", "queue", "--all")->code, 0);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 2);
+    assert_non_null(strstr(letter(s, 0), "\"exit\":65"));
+    assert_string_equal(strchr(letter(s, 0), '\n') + 1, payload);
+    free(payload);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 static void cancelled_by_an_operator_it_is_dead(void **state)
 {
     struct scene *s = *state;
@@ -372,6 +396,7 @@ int main(void)
         SCENE(what_runs_when_it_ends_is_dead),
         SCENE(a_try_that_fails_is_the_last),
         SCENE(a_dead_letter_can_be_replayed),
+        SCENE(so_can_one_with_much_output),
         SCENE(cancelled_by_an_operator_it_is_dead),
         SCENE(a_pause_keeps_the_jobs_in_the_list),
         SCENE(a_full_redis_is_drained),

@@ -57,6 +57,18 @@ static void retry_gives_a_new_budget_and_keeps_the_rest(void **state)
     SAYS(s, "1", "ZCARD retry");
 }
 
+/* Its last member; the same words in a sentence are escaped. */
+static void retry_leaves_the_output_behind(void **state)
+{
+    struct scripts *s = *state;
+    DO(s, "ZADD|dead|1|e.1-1-0 1 3 2 5 6 {\"reason\":\"a ,\\\"output "
+          "b\",\"exit\":1,\"output\":\"x\"}\np");
+    DO(s, "ZADD|dead|2|e.1-1-1 1 3 2 5 6 {\"reason\":\"a\",\"output_base64\":\"eA==\"}\np");
+    RUN(s, "dead_take", "dead retry", "retry||0|9", "[0 2 0 0]");
+    LEFT(s, "retry=(e.1-1-0 1 0 0 5 6 {\"reason\":\"a ,\\\"output b\",\"exit\":1}\np "
+            "e.1-1-1 1 0 0 5 6 {\"reason\":\"a\"}\np)");
+}
+
 static void all_are_taken_the_oldest_first_but_what_cannot_be_read(void **state)
 {
     struct scripts *s = *state;
@@ -106,6 +118,7 @@ int main(void)
         TEST(list_stops_behind_a_mebibyte),
         TEST(show_gives_the_payload_in_pieces),
         TEST(retry_gives_a_new_budget_and_keeps_the_rest),
+        TEST(retry_leaves_the_output_behind),
         TEST(all_are_taken_the_oldest_first_but_what_cannot_be_read),
         TEST(drop_takes_one_or_all),
         TEST(one_of_thousands_is_found_page_by_page),
