@@ -1,9 +1,11 @@
 /* rpopd: the command line. Everything else is the master's (master.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/conf.h"
 #include "common/log.h"
@@ -138,8 +140,22 @@ static int with_config(const char *file, enum mode mode)
     return code;
 }
 
+/* Where one of the three was closed, the next file to be opened would get its number, and every
+ * line of the log or of a job would be written into that. They are for programs too: no O_CLOEXEC.
+ */
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     const char *file = RPOPD_CONF;
     enum mode mode = parse_options(argc, argv, &file);
     int code = 0;

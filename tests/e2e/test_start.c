@@ -345,6 +345,63 @@ static void a_runtime_folder_of_another_user_is_refused(void **state)
     assert_int_equal(daemon_logged(s->daemon, s->runtime_dir) > 0, 1);
 }
 
+static void an_odd_environment_changes_nothing(void **state)
+{
+    struct scene *s = *state;
+    char *large = malloc(100001), name[16];
+    assert_non_null(large);
+    memset(large, 'x', 100000);
+    large[100000] = '\0';
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof name, "LARGE%d", i);
+        daemon_setenv(s->daemon, name, large);
+    }
+    free(large);
+    daemon_setenv(s->daemon, "LIBEV_FLAGS", "65535"); /* would be other ways to wait */
+    daemon_setenv(s->daemon, "LANG", "\xff\xfe.\n");
+    daemon_setenv(s->daemon, "LC_ALL", "\xff");
+    daemon_setenv(s->daemon, "PATH", "");
+    scene_start(s, "queues = (" QUEUE("queue", "sleep",
+                                      "") ", { name = \"other\"; handler: { "
+                                          "type = \"exec\"; command = [ \"/bin/true\" ]; }; }); ");
+    push(s, "queue", "0.01");
+    push(s, "other", "x");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "other", "done") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* Nothing that it opens may come into their places. */
+static void started_without_its_standard_files_it_has_null_ones(void **state)
+{
+    struct scene *s = *state;
+    char path[96], target[64], *before = getenv("RPOPD") ? strdup(getenv("RPOPD")) : NULL;
+    (void)snprintf(path, sizeof path, "%s/closed", s->folder);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    char *program = realpath(before ? before : "build/rpopd", NULL);
+    (void)fprintf(f, "#!/bin/sh\nexec '%s' \"$@\" 0<&- 1>&- 2>&-\n", program);
+    (void)fclose(f);
+    free(program);
+    assert_int_equal(chmod(path, 0755), 0);
+    (void)setenv("RPOPD", path, 1);
+    s->daemon = (daemon_free(s->daemon), daemon_new(s->folder, "rpopd"));
+    before ? (void)setenv("RPOPD", before, 1) : (void)unsetenv("RPOPD");
+    free(before);
+    push_numbers(s, "queue", "0.01", 0, 20);
+    scene_start(s, ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 20);
+    for (int fd = 0; fd < 3; fd++) {
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", daemon_pid(s->daemon), fd);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        target[n < 0 ? 0 : n] = '\0';
+        assert_string_equal(target, "/dev/null");
+    }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +425,8 @@ int main(void)
         SCENE(a_second_daemon_of_the_same_name_is_70_and_harms_nobody),
         SCENE(two_names_on_one_database_share_the_work),
         SCENE(a_runtime_folder_of_another_user_is_refused),
+        SCENE(an_odd_environment_changes_nothing),
+        SCENE(started_without_its_standard_files_it_has_null_ones),
     };
     return scene_run(tests);
 }
