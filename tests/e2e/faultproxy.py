@@ -10,6 +10,7 @@ A line on stdin arms it anew and sets the counters to zero; the answer is a line
   none             break nothing
   release          first lets go what is held, then as `none`
   slow MS          every answer comes MS milliseconds after its command
+  rate BYTES       every connection's answers come with so many bytes a second
   hole             nothing passes any more, and nobody is told: the connections that there are, and those that come
                    until the next line, stay open and silent for ever
   turn PATH        all connections are cut, and from now on new ones go to the server at PATH
@@ -43,6 +44,7 @@ class Fault:
     commands = hits = 0
     upstream = sys.argv[2]
     slow = 0.0      # seconds
+    rate = 0        # bytes a second; 0: any
     held = []       # [server's writer, bytes, number of commands to wait for]
     kept = []       # server sides that outlive their clients
     open = set()    # connections
@@ -52,9 +54,11 @@ class Fault:
         if self.kind in ("match", "none"):
             self.word = words[1].encode() if rest else b""
             self.kind, rest = "none", []
-        self.at, self.slow = 0, 0.0
+        self.at, self.slow, self.rate = 0, 0.0, 0
         if self.kind == "slow":
             self.slow = float(rest[0]) / 1000
+        elif self.kind == "rate":
+            self.rate = int(rest[0])
         elif self.kind == "turn":
             self.turn(rest[0])
         elif self.kind == "hole":
@@ -193,6 +197,14 @@ class Connection:
                     return 0
                 buf += data
 
+    async def pass_on(self, raw):
+        part = FAULT.rate // 20 or len(raw) or 1
+        for i in range(0, len(raw), part):
+            self.cw.write(raw[i:i + part])
+            await self.cw.drain()
+            if FAULT.rate:
+                await asyncio.sleep(len(raw[i:i + part]) / FAULT.rate)
+
     async def replies(self):
         buf = bytearray()
         while True:
@@ -217,8 +229,7 @@ class Connection:
                     self.cw.write(bytes([c]))
                     await self.cw.drain()
             else:
-                self.cw.write(raw)
-                await self.cw.drain()
+                await self.pass_on(raw)
             if kind == "half":
                 return
 

@@ -2,6 +2,8 @@
  * the other for dead. */
 #include "tests/e2e/scene.h"
 
+#include "tests/e2e/proxy.h"
+
 #define LEASE "lease = 3.0; "
 #define HOLD_MS 4000 /* more than a lease */
 
@@ -120,6 +122,28 @@ static void nobody_is_dead_while_redis_is_full(void **state)
     nothing_was_taken(s, 10);
 }
 
+/* Payloads take longer than a lease to come: the beats have a connection of their own. */
+static void nobody_is_dead_behind_a_slow_path(void **state)
+{
+    static const char fill[] = "for i = 1, 25 do redis.call('LPUSH', KEYS[1], string.rep('x', "
+                               "60000) .. i) end return 1";
+    struct scene *s = *state;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    scene_start(s, LEASE ONE("null", ""));
+    scene_second(s, "other", LEASE ONE("null", ""));
+    (void)proxy_arm(s->proxy, "rate 250000");
+    int64_t start = clock_now_ms();
+    assert_int_equal(ask_int(s, "EVAL %s 1 queue", fill), 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 25);
+    assert_true(clock_now_ms() - start > 3000);
+    assert_int_equal(fences(s), 0);
+    assert_int_equal(stat_of(s, "queue", "recovered") + stat_of(s, "queue", "lost"), 0);
+    scene_stop_second(s, SIGTERM);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +153,7 @@ int main(void)
         SCENE(nobody_is_dead_while_writes_are_held_back),
         SCENE(nobody_is_dead_while_writes_are_refused),
         SCENE(nobody_is_dead_while_redis_is_full),
+        SCENE(nobody_is_dead_behind_a_slow_path),
     };
     return scene_run(tests);
 }
