@@ -107,10 +107,12 @@ static int change(struct watched *x, const char *how)
     return 0;
 }
 
-/* The gap that two looks at the same thing may have: twice the time between looks. */
+/* The gap that two looks at the same thing may have: twice the time between looks. Of a short lease
+ * that is less than an answer or two may take, during which no look is sent. */
 static int64_t gap_ms(const struct watch *w)
 {
-    return w->lease_ms * 4 / 15;
+    int64_t gap = w->lease_ms * 4 / 15;
+    return gap > 2 * WITHIN_MIN_MS ? gap : 2 * WITHIN_MIN_MS;
 }
 
 int watch_see(struct watch *w, const char *name, const char *how, int64_t sent_ms, int64_t now_ms)

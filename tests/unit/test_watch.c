@@ -154,6 +154,25 @@ static void a_short_lease_gives_an_answer_300_ms(void **state)
     assert_false(watch_answered(&w, 0, 1000, 1301));
 }
 
+/* An answer that takes longer than the time between looks costs the next one, not the whole wait.
+ */
+static void a_short_lease_does_without_the_look_that_an_answer_was_in_the_way_of(void **state)
+{
+    (void)state;
+    watch_deinit(&w);
+    watch_init(&w, 1500); /* looks at 0, 200, 400, ... */
+    assert_int_equal(look(0, "5"), 0);
+    assert_int_equal(look_after(200, 500, "5"), 0);
+    assert_int_equal(look_after(601, 900, "5"), 0);
+    assert_int_equal(look(1001, "5"), 0);
+    assert_int_equal(look(1510, "5"), 1);
+    watch_forget(&w, "i");
+    assert_int_equal(look(2000, "5"), 0);
+    assert_int_equal(look(2601, "5"), 0); /* a gap all the same */
+    assert_int_equal(look(3200, "5"), 0);
+    assert_int_equal(look(3600, "5"), 0);
+}
+
 static void without_memory_nothing_is_said_to_stand_still(void **state)
 {
     (void)state;
@@ -185,6 +204,7 @@ int main(void)
         TEST(each_is_judged_by_itself),
         TEST(what_is_seen_no_more_leaves_memory),
         TEST(a_short_lease_gives_an_answer_300_ms),
+        TEST(a_short_lease_does_without_the_look_that_an_answer_was_in_the_way_of),
         TEST(without_memory_nothing_is_said_to_stand_still),
     };
     return cmocka_run_group_tests_name("watch", tests, NULL, NULL);
