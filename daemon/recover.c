@@ -1,9 +1,9 @@
 /* What lies in Redis and is mine to run: after every registration and cut, every minute, and when a
  * look finds an epoch open. One recovery of a queue at a time; each step is the answer to the one
- * before:
+ * before, and of what is asked of each batch a bounded number is out at once:
  *
  *   fenced -> scan batches -> compare with memory -> fence dead runs -> watch strays
- *          -> take, one by one (waits for a slot) -> scan again
+ *          -> take (what another left: one by one, waits for a slot) -> scan again
  *          nothing left of an open epoch: mark it empty -> over
  *
  * The comparison uses the link that carries settles, so their answers come in order. Judged are
@@ -34,6 +34,9 @@ static void recovery_free(struct recovery *x)
         recover_wait(x->queue, false);
         of->run = NULL;
     }
+    of->owed = of->owed || x->calls; /* what is still taken is found by the next one */
+    for (struct recover_call *c = x->calls; c; c = c->next)
+        c->of = NULL;
     epochs_clear(&x->open);
     entries_clear(&x->entries);
     (void)epoch_unref(x->epoch);
@@ -117,6 +120,33 @@ void recover_send(struct recovery *x, struct redis_link *link, struct redis_comm
 {
     if (redis_send(link, c, 0, fn, x) < 0)
         recover_give_up(x);
+}
+
+struct recover_call *recover_call_new(struct recovery *x, struct batch *b)
+{
+    struct recover_call *call = malloc(sizeof *call), **end = &x->calls;
+    if (!call)
+        return NULL;
+    *call = (struct recover_call){.of = x, .queue = x->queue, .batch = b, .entry = x->at};
+    while (*end)
+        end = &(*end)->next;
+    *end = call;
+    x->out++;
+    return call;
+}
+
+struct recovery *recover_call_end(struct recover_call *call)
+{
+    struct recovery *x = call->of;
+    if (x) {
+        struct recover_call **at = &x->calls;
+        while (*at != call)
+            at = &(*at)->next;
+        *at = call->next;
+        x->out--;
+    }
+    free(call);
+    return x;
 }
 
 void recover_vanished(struct batch *b)

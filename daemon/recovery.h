@@ -8,6 +8,17 @@
 #include "daemon/entries.h"
 #include "daemon/queue.h"
 
+#define RECOVER_OUT 128 /* questions about batches that are out at once */
+
+/* One of them: it outlives a recovery that is given up. */
+struct recover_call {
+    struct recovery *of; /* NULL: that one is over */
+    struct queue *queue;
+    struct batch *batch;
+    size_t entry; /* which it is about */
+    struct recover_call *next;
+};
+
 struct recovery {
     struct queue *queue;
     struct epoch *epoch; /* it is about this one: another registration makes it void */
@@ -15,9 +26,11 @@ struct recovery {
     struct entries entries;
     size_t at; /* the entry or epoch that is looked at */
     unsigned took;
-    struct batch *batch; /* being taken, compared or sized; in memory only when compared */
-    bool paused;         /* something is left that may not be taken now */
-    bool refused;        /* something could not be looked at or taken */
+    struct batch *batch;        /* being sized, not in memory; or the last that is compared */
+    struct recover_call *calls; /* oldest first, which is the order of their answers */
+    unsigned out;               /* ... how many */
+    bool paused;                /* something is left that may not be taken now */
+    bool refused;               /* something could not be looked at or taken */
 };
 
 /* ---- recover.c ---- */
@@ -38,6 +51,11 @@ void recover_fence(struct recovery *x) RUNS_ON(on_master);
 /* Marks open epochs of which nothing is left, from epoch x->at on. */
 void recover_mark(struct recovery *x) RUNS_ON(on_master);
 void recover_scan(struct recovery *x, const char *cursor) RUNS_ON(on_master);
+
+/* Gives; NULL on no memory. To be sent over the work link as the last thing that is asked. */
+struct recover_call *recover_call_new(struct recovery *x, struct batch *b);
+/* It was answered, or not sent: takes it. The recovery, or NULL where that is over. */
+struct recovery *recover_call_end(struct recover_call *call);
 
 /* ---- compare.c ---- */
 

@@ -31,24 +31,23 @@ static int RUNS_ON(on_master) have(struct batch *b, const struct redis_reply *at
     return 0;
 }
 
-/* Takes b. */
-static void RUNS_ON(on_master) not_taken(struct recovery *x, struct batch *b, const char *why)
+static void RUNS_ON(on_master) not_taken(struct recovery *x, const struct entry *e, const char *why)
 {
     struct queue *q = x->queue;
-    (void)batch_free(b);
     if (strcmp(why, "newer") == 0) {
         x->refused = true;
         log_warn("newer-format", "queue='%s' batch=%s what='left alone: a newer version wrote it'",
-                 q->conf->name, x->entries.at[x->at].field);
+                 q->conf->name, e->field);
     }
     if (strcmp(why, "not owner") == 0) {
         owner_doubt(q);
         return recover_give_up(x);
     }
-    x->paused = strcmp(why, "paused") == 0;
-    if (x->paused)
+    if (strcmp(why, "paused") == 0) {
+        x->paused = true;
+        x->at = x->entries.n;
         pause_begin(q);
-    x->at = x->paused ? x->entries.n : x->at + 1;
+    }
     take_next(x);
 }
 
@@ -61,25 +60,30 @@ static void RUNS_ON(on_master)
     on_take(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
-    struct recovery *x = data;
-    struct queue *q = x->queue;
-    struct batch *b = x->batch;
-    bool sound = r && r->type == REDIS_ARRAY && r->n && r->item[0].type == REDIS_STRING;
-    x->batch = NULL;
-    if (!r || x->epoch != q->epoch) {
+    struct recover_call *call = data;
+    struct queue *q = call->queue;
+    struct batch *b = call->batch;
+    size_t entry = call->entry;
+    struct recovery *x = recover_call_end(call);
+    bool sound = r && r->type == REDIS_ARRAY && r->n && r->item[0].type == REDIS_STRING,
+         taken = sound && r->n == 4 && b->epoch == q->epoch;
+    int error = 0;
+    if (!r && b->epoch == q->epoch)
+        owner_raise(q); /* what was sent may still run: not after this */
+    if (taken)
+        error = have(b, r->item + 1);
+    else
         (void)batch_free(b);
-        if (x->epoch == q->epoch)
-            owner_raise(q); /* what was sent may still run: not after this */
+    if (!x)
+        return; /* it was given up */
+    if (!r || x->epoch != q->epoch || error)
         return recover_give_up(x);
-    }
+    x->took += taken;
+    if (taken)
+        return take_next(x);
     if (!sound)
         recover_passed_over(x, r);
-    if (!sound || r->n != 4)
-        return not_taken(x, b, sound ? r->item[0].str : "");
-    b->adopted = !of_this_name(q, &x->entries.at[x->at]);
-    x->took++;
-    x->at++;
-    return have(b, r->item + 1) < 0 ? recover_give_up(x) : take_next(x);
+    not_taken(x, &x->entries.at[entry], sound ? r->item[0].str : "");
 }
 
 /* The index that a crash note names in this batch, whose ids begin with its birth name; or "". */
@@ -92,11 +96,13 @@ static const char *struck(const char *note, const struct entry *e)
     return named ? note + n + 1 : "";
 }
 
-static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry *e)
+/* Entry x->at. */
+static int RUNS_ON(on_master) send_take(struct recovery *x)
 {
     struct queue *q = x->queue;
+    const struct entry *e = &x->entries.at[x->at];
     if (!owner_current(q)) /* a raise would not know that its number was used already */
-        return recover_give_up(x);
+        return -1;
     struct batch *b = batch_new(q, e->records ? "r" : "", ++q->master->batch_numbers);
     char *old = keys_join(&q->key, "inflight:", e->field),
          *old_acked = keys_join(&q->key, "acked:", e->field);
@@ -107,8 +113,10 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
         log_warn("crash-note",
                  "queue='%s' job=%s what='the last run died while this job ran: it gets a strike'",
                  q->conf->name, note);
+    struct recover_call *call = b && old && old_acked ? recover_call_new(x, b) : NULL;
     int r = -1;
-    if (b && old && old_acked) {
+    if (call) {
+        b->adopted = !of_this_name(q, e);
         struct redis_command *c = queue_script(q, "take", 9);
         const char *const keys[] = {q->key.owner, q->key.paused,  old,
                                     old_acked,    q->key.batches, q->key.fenced,
@@ -124,15 +132,15 @@ static void RUNS_ON(on_master) send_take(struct recovery *x, const struct entry 
         redis_arg_int(c, of_this_name(q, e) ? 0 : q->master->conf->lease_ms * 2 / 15);
         redis_arg_text(c, note ? "0" : "1"); /* a note says who it was: no other is to blame */
         redis_arg_text(c, index);
-        x->batch = b;
-        r = redis_send(q->master->work, c, 0, on_take, x);
+        r = redis_send(q->master->work, c, 0, on_take, call);
+        if (r < 0)
+            (void)recover_call_end(call);
     }
     free(old);
     free(old_acked);
-    if (r == 0)
-        return;
-    x->batch = batch_free(b);
-    recover_give_up(x);
+    if (r < 0)
+        (void)batch_free(b);
+    return r;
 }
 
 static bool is_known(const struct queue *q, const char *field)
@@ -163,6 +171,13 @@ static bool may_take(const struct recovery *x, const struct entry *e)
            (of_this_name(q, e) || !master_quiet(q->master));
 }
 
+/* How many may be out, this one with them: how much room there is for what another left is known
+ * once nothing is. */
+static unsigned most_out(const struct recovery *x, const struct entry *e)
+{
+    return of_this_name(x->queue, e) ? RECOVER_OUT : 1;
+}
+
 /* My own batches that memory does not know, and what open epochs left; oldest first. */
 void take_next(struct recovery *x)
 {
@@ -172,16 +187,26 @@ void take_next(struct recovery *x)
     for (; x->at < x->entries.n; x->at++) {
         const struct entry *e = &x->entries.at[x->at];
         if (may_take(x, e)) {
+            if (x->out >= most_out(x, e))
+                return;
             recover_wait(q, !of_this_name(q, e) && !queue_room(q));
-            return q->recover.waiting ? (void)0 : send_take(x, e);
+            if (q->recover.waiting)
+                return;
+            if (send_take(x) < 0)
+                return recover_give_up(x);
+            continue;
         }
         if (!of_this_name(q, e) || strcmp(e->epoch, x->epoch->name) != 0)
             continue;
         if (e->known || is_known(q, e->field))
             continue;
+        if (x->out)
+            return;
         x->batch = batch_new(q, e->records ? "r" : "", e->number);
         return x->batch ? next_resolve(x) : recover_give_up(x);
     }
+    if (x->out)
+        return;
     if (x->took && !x->paused) {
         entries_clear(&x->entries); /* what came since, and what is left */
         x->at = SIZE_MAX;

@@ -2,6 +2,8 @@
  */
 #include "tests/e2e/scene.h"
 
+#include "tests/e2e/proxy.h"
+
 #include <time.h>
 
 /* A moment that is not a condition: the point of these tests is that any will do. */
@@ -160,12 +162,10 @@ static void a_restart_takes_ten_thousand_jobs_back_within_a_second(void **state)
     assert_true(all_are_there_once(s, MANY));
 }
 
-/* Each came by itself, to a pop: as many takes as jobs. */
-static void so_it_does_with_batches_of_one_job(void **state)
+/* Each comes by itself, to a pop. */
+static void hold_batches_of_one(struct scene *s, unsigned jobs)
 {
-    struct scene *s = *state;
-    const unsigned jobs = MANY / 4;
-    scene_start(s, "concurrency = 10000; " ONE("sleep", ""));
+    scene_start(s, "concurrency = 10000; " ONE("sleep", "max_recoveries = 1000;"));
     for (unsigned i = 0; i < jobs; i++) {
         push_numbers(s, "queue", "600.", i, 1);
         for (int64_t end = clock_now_ms() + LIMIT_MS; ask_int(s, "LLEN queue");)
@@ -173,12 +173,74 @@ static void so_it_does_with_batches_of_one_job(void **state)
     }
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).distinct == jobs);
     assert_in_range(ask_int(s, "HLEN rpopd:{queue}:batches"), jobs / 2, jobs);
+}
+
+/* As many takes as jobs. */
+static void so_it_does_with_batches_of_one_job(void **state)
+{
+    struct scene *s = *state;
+    const unsigned jobs = MANY / 4;
+    hold_batches_of_one(s, jobs);
     daemon_kill(s->daemon);
     int64_t start = clock_now_ms();
     daemon_start(s->daemon);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "recovered") == jobs);
     assert_in_range(clock_now_ms() - start, 0, WITHIN(1000));
     scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).total == 2 * jobs);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_true(all_are_there_once(s, jobs));
+}
+
+/* Every answer takes 60 ms: batch by batch, what is asked of 300 would take at least nine seconds
+ * (150 batches), eighteen rather. */
+static void what_is_asked_of_many_batches_is_asked_at_once(void **state)
+{
+    struct scene *s = *state;
+    const unsigned jobs = 300, slow = 60;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    hold_batches_of_one(s, jobs);
+    int64_t one_by_one = ask_int(s, "HLEN rpopd:{queue}:batches") * slow;
+    (void)proxy_arm(s->proxy, "slow %u", slow);
+    daemon_kill(s->daemon);
+    int64_t start = clock_now_ms();
+    daemon_start(s->daemon);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "recovered") == jobs);
+    assert_in_range(clock_now_ms() - start, 0, one_by_one - 1);
+    (void)proxy_arm(s->proxy, "none");
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).total == 2 * jobs);
+
+    (void)proxy_arm(s->proxy, "slow %u", slow);
+    (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
+    start = clock_now_ms();
+    push(s, "queue", "0.01"); /* fresh: it is claimed once the comparison is over */
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    assert_in_range(clock_now_ms() - start, 0, one_by_one - 1);
+    (void)proxy_arm(s->proxy, "none");
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_true(all_are_there_once(s, jobs));
+}
+
+/* Of the takes that are out at once some have run, one has and its answer is lost, others are not
+ * even read. */
+static void a_cut_among_many_takes_loses_and_doubles_none(void **state)
+{
+    static const char *const ways[] = {"cut-before", "cut-after", "late", "error"};
+    struct scene *s = *state;
+    const unsigned jobs = 60;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    hold_batches_of_one(s, jobs);
+    for (unsigned i = 0; i < 4; i++) {
+        daemon_kill(s->daemon);
+        (void)proxy_arm(s->proxy, "match :inflight:e2e:");
+        (void)proxy_arm(s->proxy, "%s 20 %s", ways[i], i == 3 ? "LOADING it reads" : "3");
+        daemon_start(s->daemon);
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "600.", jobs).total == (i + 2) * jobs);
+        assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+        assert_int_equal(printed(s, "Waiting", "600.", jobs).most, i + 2); /* each once a life */
+        assert_int_equal(claimed(s, "queue"), jobs);
+    }
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_true(all_are_there_once(s, jobs));
 }
@@ -289,6 +351,8 @@ int main(void)
         SCENE(a_restart_takes_its_jobs_back_within_a_second),
         SCENE(a_restart_takes_ten_thousand_jobs_back_within_a_second),
         SCENE(so_it_does_with_batches_of_one_job),
+        SCENE(what_is_asked_of_many_batches_is_asked_at_once),
+        SCENE(a_cut_among_many_takes_loses_and_doubles_none),
         SCENE(a_smaller_restart_runs_what_a_larger_life_had_claimed),
         SCENE(what_was_settled_before_the_kill_is_not_run_again),
         SCENE(killed_with_a_pop_out_strands_no_job),
