@@ -467,8 +467,9 @@ void claim_seen(struct queue *q, int64_t jobs)
     claim_kick(q);
 }
 
-/* The raise is confirmed: the claim behind the pop takes nothing from here, and if it took
- * something before, its answer was sent before and is here by the next look. */
+/* The raise is confirmed: the claim behind the pop takes nothing from here. If it took something
+ * before, its answer was sent before and may be slower over its own connection: that is read to its
+ * end, which the server gives it once it knows that nothing more will be asked. */
 static void RUNS_ON(on_master) stop_step(struct queue *q)
 {
     struct claim *c = &q->claim;
@@ -478,7 +479,7 @@ static void RUNS_ON(on_master) stop_step(struct queue *q)
     }
     c->stopping += owner_current(q);
     if (c->stopping > 2)
-        return redis_link_reset(c->link);
+        redis_link_finish(c->link);
     again_in(q, STOP_LOOK_MS);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -114,6 +115,7 @@ static void close_link(struct redis_link *l)
 {
     l->cuts += l->state == LINK_UP;
     l->generation++;
+    l->finishing = false;
     close_socket(l);
     move(l, LINK_DOWN);
 }
@@ -148,6 +150,15 @@ void redis_link_fail(struct redis_link *l, const struct err *why, bool refused)
     if (refused && !l->freed && l->events->refused)
         l->events->refused(l, &kept, l->data);
     redis_link_release(l);
+}
+
+void redis_link_finish(struct redis_link *l)
+{
+    if (l->state != LINK_UP || l->finishing || l->unsent || l->received || l->held_len)
+        return;
+    l->finishing = true;
+    if (shutdown(l->fd, SHUT_WR) < 0)
+        redis_link_reset(l);
 }
 
 void redis_link_reset(struct redis_link *l)
@@ -497,7 +508,7 @@ void redis_link_listen(struct redis_link *l, redis_fn fn)
 
 bool redis_link_up(const struct redis_link *l)
 {
-    return l->state == LINK_UP;
+    return l->state == LINK_UP && !l->finishing;
 }
 
 const char *redis_link_name(const struct redis_link *l)

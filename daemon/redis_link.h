@@ -51,6 +51,7 @@ struct redis_link {
     redis_fn listen; /* for messages; NULL: there may be none */
     enum link_state state;
     bool was_up, lost, dirty, freed;
+    bool finishing;      /* our side of the connection is closed */
     int busy;            /* callbacks on the stack: the link outlives them */
     uint64_t cuts;       /* redis_link_cuts */
     uint64_t generation; /* grows with each connection that ends */

@@ -248,7 +248,7 @@ int redis_pipe_add(struct redis_link *l, const struct redis_command *c, int64_t 
 int redis_send(struct redis_link *l, struct redis_command *c, int64_t timeout_ms, redis_fn fn,
                void *data)
 {
-    if (l->state != LINK_UP)
+    if (!redis_link_up(l))
         return -ENOTCONN;
     if (l->count >= REDIS_PENDING_MAX)
         return -ENOBUFS;
@@ -385,6 +385,8 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
 static void ended(struct redis_link *l, int error)
 {
     struct err why;
+    if (l->finishing)
+        return redis_link_reset(l);
     (void)err_set(&why, error ? -error : -ECONNRESET, "%s",
                   error ? strerrordesc_np(error) : "the server closed the connection");
     redis_link_fail(l, &why, false);

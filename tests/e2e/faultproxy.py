@@ -9,7 +9,8 @@ A line on stdin arms it anew and sets the counters to zero; the answer is a line
   match WORD       from now on only commands with WORD in them count, until the next `none`
   none             break nothing
   release          first lets go what is held, then as `none`
-  slow MS          every answer comes MS milliseconds after its command
+  slow MS          every answer comes MS milliseconds after its command; behind a `match`, of commands with WORD in them. What
+                   was carried out for a client that says no more is answered all the same
   rate BYTES       every connection's answers come with so many bytes a second
   hole             nothing passes any more, and nobody is told: the connections that there are, and those that come
                    until the next line, stay open and silent for ever
@@ -148,7 +149,7 @@ class Connection:
     def __init__(self, client, server):
         self.cr, self.cw = client
         self.sr, self.sw = server
-        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None, when it came)
+        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None, when it came or 0)
         self.keep = False               # the server's side outlives the client's
         self.silent = FAULT.kind == "hole"
 
@@ -157,6 +158,9 @@ class Connection:
         while True:
             data = await self.cr.read(65536)
             if not data:
+                if FAULT.slow:
+                    self.sw.write_eof()
+                    await asyncio.sleep(3600)  # the server closes behind its last answer
                 return
             if self.silent:
                 continue
@@ -177,7 +181,8 @@ class Connection:
                 if kind in ("late", "cut-before", "turn-before", "kill-before"):
                     return
                 own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
-                await self.pending.put((kind, own, asyncio.get_running_loop().time()))
+                came = asyncio.get_running_loop().time() if FAULT.word in buf[:n] else 0.0
+                await self.pending.put((kind, own, came))
                 if own is None:
                     self.sw.write(bytes(buf[:n]))
                     await self.sw.drain()
@@ -214,7 +219,7 @@ class Connection:
                 return
             raw = bytes(buf[:n]) if own is None else own
             del buf[:n]
-            if FAULT.slow:
+            if FAULT.slow and came:
                 await asyncio.sleep(came + FAULT.slow - asyncio.get_running_loop().time())
             if kind == "kill-after":
                 kill_peer(self.cw)

@@ -158,6 +158,25 @@ static void what_arrives_when_it_ends_goes_back(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* ... and the claim's connection alone is slow: every other question is answered at once. */
+static void what_arrives_late_when_it_ends_goes_back(void **state)
+{
+    struct scene *s = *state;
+    behind_a_proxy(s, CONF);
+    (void)proxy_arm(s->proxy, "match rpopd:{queue}:dead");
+    (void)proxy_arm(s->proxy, "slow 3000");
+    push(s, "queue", "0.01"); /* for the pop that was sent before */
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    scene_await(s, LIMIT_MS, strstr(ask_text(s, "CLIENT LIST"), "cmd=blmove"));
+    push(s, "queue", "600.5");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "popped") == 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(daemon_printed(s->daemon, "Waiting 600.5"), 0);
+    assert_int_equal(stat_of(s, "queue", "given_back"), 1);
+    assert_string_equal(ask_text(s, "RPOP queue"), "600.5");
+    assert_string_equal(left_over(s), "");
+}
+
 static void an_idle_one_ends_at_once_and_takes_nothing_later(void **state)
 {
     struct scene *s = *state;
@@ -392,6 +411,7 @@ int main(void)
         SCENE(one_that_wakes_up_goes_on_with_what_it_popped),
         SCENE(two_share_a_drain),
         SCENE(what_arrives_when_it_ends_goes_back),
+        SCENE(what_arrives_late_when_it_ends_goes_back),
         SCENE(an_idle_one_ends_at_once_and_takes_nothing_later),
         SCENE(what_runs_when_it_ends_is_dead),
         SCENE(a_try_that_fails_is_the_last),

@@ -295,6 +295,37 @@ static void pull_with(struct world *w, struct puller *p, redis_fn fn)
     }
 }
 
+static void finish(struct world *w)
+{
+    thread_enter(&on_master);
+    redis_link_finish(w->door.link);
+}
+
+/* What was carried out is answered, what waits in the server is not; that is no cut to be told of.
+ */
+static void a_link_that_is_finished_is_answered_and_comes_back(void **state)
+{
+    struct world *w = *state;
+    struct answers pop = {.count = 0};
+    UNTIL(w, door.ups, 1);
+    DOOR_SEND(&w->door, &w->a, "ECHO", "carried out");
+    finish(w); /* not yet: it is not even written */
+    assert_true(redis_link_up(w->door.link));
+    DOOR_SEND(&w->door, &pop, "BLPOP", "nothing", "0");
+    door_turn(&w->door, 0);
+    while (redis_link_up(w->door.link)) {
+        finish(w);
+        door_turn(&w->door, 1);
+    }
+    assert_int_equal(DOOR_SEND(&w->door, &w->a, "PING"), -ENOTCONN);
+    UNTIL(w, door.ups, 2);
+    assert_string_equal(w->a.last, "carried out");
+    assert_int_equal(w->a.count, 1);
+    assert_int_equal(pop.nulls, 1);
+    assert_int_equal(w->door.downs, 0);
+    assert_string_equal(redis_trouble(w->door.redis), "");
+}
+
 static void a_link_may_be_freed_in_a_callback_of_its_own(void **state)
 {
     struct world *w = *state;
@@ -403,6 +434,7 @@ int main(void)
         WITH(a_frozen_server_is_cut_at_the_deadline),
         WITH(a_blocking_command_has_a_deadline_of_its_own),
         WITH(a_reset_reconnects_at_once_and_says_nothing),
+        WITH(a_link_that_is_finished_is_answered_and_comes_back),
         WITH(a_link_may_be_freed_in_a_callback_of_its_own),
         WITH(a_link_may_be_reset_in_a_callback_of_its_own),
         WITH(a_link_may_be_freed_while_its_cut_runs_callbacks),
