@@ -59,6 +59,27 @@ static void answers_that_come_late_are_answers(void **state)
     assert_int_equal(daemon_logged(s->daemon, "event=redis-lost"), 0);
 }
 
+/* What is large, or waits, has a link of its own: beats come through beside it, and jobs begin. */
+static void a_link_that_is_silent_holds_up_no_beat(void **state)
+{
+    struct scene *s = *state;
+    through_the_proxy(s);
+    s->redis_more = "command_timeout = 100.0;";
+    scene_start(s, "lease = 1.0; " ONE("sleep", ""));
+    push(s, "queue", "0.00");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1); /* Redis has the script now */
+    (void)proxy_arm(s->proxy, "match :acked:");
+    (void)proxy_arm(s->proxy, "stall 1"); /* the next settle */
+    push(s, "queue", "0.01");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2);
+    int64_t end = clock_now_ms() + 2000;
+    scene_await(s, LIMIT_MS, clock_now_ms() >= end);
+    push(s, "queue", "0.02");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.02") == 1);
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    daemon_kill(s->daemon);
+}
+
 /* Connections that cannot be had -----------------------------------------------------------------
  */
 
@@ -129,9 +150,10 @@ static void a_server_that_cuts_large_answers_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(silent_for_ever_in_mid_drain),       SCENE(silent_for_ever_while_idle),
-        SCENE(answers_that_come_late_are_answers), SCENE(a_server_with_too_many_clients),
-        SCENE(no_descriptor_for_a_connection),     SCENE(a_server_that_cuts_large_answers_off),
+        SCENE(silent_for_ever_in_mid_drain),         SCENE(silent_for_ever_while_idle),
+        SCENE(answers_that_come_late_are_answers),   SCENE(a_link_that_is_silent_holds_up_no_beat),
+        SCENE(a_server_with_too_many_clients),       SCENE(no_descriptor_for_a_connection),
+        SCENE(a_server_that_cuts_large_answers_off),
     };
     return scene_run(tests);
 }
