@@ -274,6 +274,24 @@ static void a_pause_of_its_queue_ends_the_wait_for_a_trial(void **state)
     assert_int_equal(daemon_printed(s->daemon, "Waiting 500.5"), 0);
 }
 
+/* One of its jobs, then ordinary work for as long as that took, then the next. */
+static void a_trial_leaves_time_for_other_work(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = 8;
+    push_numbers(s, "queue", "0.3", 0, n);
+    scene_launch(s, ONE("null", ""));
+    for (unsigned i = 1; i <= 3; i++) {
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "0.3", n).total == n * i);
+        restart(s);
+    }
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "0.3", n).total == 3 * n + 1);
+    push(s, "queue", "0.01");
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    assert_in_range(printed(s, "Waiting", "0.3", n).total, 3 * n + 1, 4 * n - 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
 /* A signal from outside is no crash of a job. */
 static void a_kill_by_another_leaves_no_note(void **state)
 {
@@ -349,6 +367,7 @@ int main(void)
         SCENE(a_trial_acquits_who_is_innocent),
         SCENE(on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once),
         SCENE(a_pause_of_its_queue_ends_the_wait_for_a_trial),
+        SCENE(a_trial_leaves_time_for_other_work),
         SCENE(a_kill_by_another_leaves_no_note),
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),

@@ -14,13 +14,12 @@ static void all_rest(struct scene *s)
     scene_await(s, LIMIT_MS, owners(s) == 0);
 }
 
-static void start_resting(struct scene *s)
+static void start_some(struct scene *s)
 {
     char *conf = scene_queues(SOME, "lease = 1.0;");
     scene_start(s, conf);
     free(conf);
     scene_await(s, LIMIT_MS, owners(s) == SOME);
-    all_rest(s);
 }
 
 /* Calls of one command, or of all, since the statistics were reset. */
@@ -41,7 +40,8 @@ static long long calls(struct scene *s, const char *command)
 static void what_rests_costs_nothing_and_does_what_comes(void **state)
 {
     struct scene *s = *state;
-    start_resting(s);
+    start_some(s);
+    all_rest(s);
     (void)ask_text(s, "CONFIG RESETSTAT");
     int64_t end = clock_now_ms() + 2000;
     scene_await(s, LIMIT_MS, clock_now_ms() >= end);
@@ -55,23 +55,8 @@ static void what_rests_costs_nothing_and_does_what_comes(void **state)
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.03") == 1);
     assert_int_equal(ask_int(s, "LPUSH rpopd:{q10}:popped 0.04"), 1); /* of a pop that was cut */
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.04") == 1);
-    all_rest(s); /* again */
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_string_equal(left_over(s), "");
-}
-
-static void what_runs_long_keeps_its_queue(void **state)
-{
-    struct scene *s = *state;
-    char *conf = scene_queues(SOME, "lease = 1.0;");
-    push(s, "q5", "600.1");
-    scene_start(s, conf);
-    free(conf);
-    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.1") == 1);
-    scene_await(s, LIMIT_MS, owners(s) == 1);
-    scene_hold(s, 3000, ask_int(s, "EXISTS rpopd:{q5}:owner:e2e") == 1);
-    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
-    assert_int_equal(ask_int(s, "LLEN q5"), 1);
 }
 
 static unsigned begun(struct daemon *d)
@@ -84,7 +69,7 @@ static unsigned begun(struct daemon *d)
 static void who_claims_is_watched(void **state)
 {
     struct scene *s = *state;
-    start_resting(s);
+    start_some(s);
     char *conf = scene_queues(SOME, "lease = 1.0;");
     scene_second(s, "other", conf);
     free(conf);
@@ -93,7 +78,7 @@ static void who_claims_is_watched(void **state)
     scene_await(s, LIMIT_MS, begun(s->daemon) + begun(s->second) == 1);
     int64_t end = clock_now_ms() + 6000;
     scene_await(s, LIMIT_MS, clock_now_ms() >= end);
-    scene_await(s, LIMIT_MS, owners(s) == 2); /* of q5 alone */
+    scene_await(s, LIMIT_MS, owners(s) == 2); /* both, of q5 alone */
     const char *entry =
         ask_text(s, "EVAL %s 0", "return redis.call('HKEYS', 'rpopd:{q5}:batches')[1]");
     bool first = entry && strncmp(entry, "e2e:", 4) == 0;
@@ -112,7 +97,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(what_rests_costs_nothing_and_does_what_comes),
-        SCENE(what_runs_long_keeps_its_queue),
         SCENE(who_claims_is_watched),
     };
     return scene_run(tests);
