@@ -32,6 +32,7 @@ struct program {
     char **words;     /* the launcher's; NULL: it is not needed */
     size_t nwords;
     const char **argv;       /* the launcher's words, places of cgroup and file, the command */
+    bool clones;             /* it may begin in a cgroup, and early */
     bool joins;              /* the launcher joins the cgroup */
     struct cgroups *cgroups; /* NULL: there are none */
     char launcher[PATH_MAX];
@@ -62,7 +63,8 @@ static void find_cgroups(struct program *p)
     char root[PATH_MAX];
     bool launcher = launch_path(p->launcher) == 0;
     p->cgroups = cgroups_root(root) ? cgroups_new(root) : NULL;
-    p->joins = p->cgroups && !process_begins_in_cgroups();
+    p->clones = process_begins_in_cgroups();
+    p->joins = p->cgroups && !p->clones;
     if (p->joins && !launcher) {
         p->cgroups = cgroups_free(p->cgroups);
         p->joins = false;
@@ -206,7 +208,7 @@ static int start_it(const struct start *s)
                                 .session = true,
                                 .alone = true,
                                 .cgroup = p->joins ? NULL : cgroup,
-                                .early = s->early};
+                                .early = s->early && p->clones};
     size_t n = p->nenvironment;
     for (size_t i = 0; s->env[i]; i++) {
         assert(i < PROGRAM_ENV_MAX);

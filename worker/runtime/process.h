@@ -38,7 +38,7 @@ struct process_options { /* borrowed */
 /* Gives. No signal is blocked in it, and SIGPIPE is the default. Never awaits. NULL with errno set
  * and *e: ERROR_NO_LOOP, what posix_spawn failed with, -EMFILE, -EINVAL (argv is empty) ... */
 struct process *process_start(const struct process_options *o, struct err *e);
-/* Whether the system lets a child begin in a cgroup. Any thread. */
+/* Whether the system lets a child begin in a cgroup, and early. Any thread. */
 bool process_begins_in_cgroups(void);
 /* The same with the rest left as it is. */
 struct process *process_spawn(const char *const argv[], const char *const envp[], unsigned pipes,
