@@ -67,6 +67,7 @@ static CURL *new_easy(const char *url)
     (void)curl_easy_setopt(easy, CURLOPT_URL, url);
     (void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, BODY);
     (void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, bare.header);
+    (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "rpopd/" RPOPD_VERSION);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     return easy;
@@ -110,13 +111,29 @@ static void turn(void)
     collect();
 }
 
+/* What the daemon sends with a job, at the same length. */
+static struct curl_slist *same_header(void)
+{
+    static const char *const lines[] = {"X-Rpopd-Id: 0123456789abcdef.1-100-50",
+                                        "X-Rpopd-Queue: bench", "X-Rpopd-Attempt: 1",
+                                        "Content-Type: application/octet-stream", "Expect:"};
+    struct curl_slist *header = NULL;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct curl_slist *longer = curl_slist_append(header, lines[i]);
+        if (!longer)
+            die("no memory");
+        header = longer;
+    }
+    return header;
+}
+
 int64_t bare_http(const char *url, unsigned requests, unsigned at_once)
 {
     bare = (struct bare){.multi = curl_multi_init(), .epoll = epoll_create1(EPOLL_CLOEXEC)};
     bare.due_ms = -1;
     bare.left = requests;
-    bare.header = curl_slist_append(NULL, "Expect:");
-    if (!bare.multi || bare.epoll < 0 || !bare.header)
+    bare.header = same_header();
+    if (!bare.multi || bare.epoll < 0)
         die("no memory");
     (void)curl_multi_setopt(bare.multi, CURLMOPT_SOCKETFUNCTION, on_socket);
     (void)curl_multi_setopt(bare.multi, CURLMOPT_TIMERFUNCTION, on_timer);

@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* Posts 16 bytes `requests` times, `at_once` at a time; to the last answer, which all are 2xx. */
+/* Posts 16 bytes `requests` times, `at_once` at a time, with the header that the daemon sends; to
+ * the last answer, which all are 2xx. */
 int64_t bare_http(const char *url, unsigned requests, unsigned at_once);
 
 #endif

@@ -21,7 +21,7 @@
 #include "tests/bench/measure.h"
 #include "tests/lib/redis_server.h"
 
-#define RUNS 3
+#define RUNS 5
 #define AT_ONCE 100
 #define LIMIT_MS 120000
 
