@@ -31,7 +31,7 @@ struct pool { /* a worker's */
     const struct conf_queue *queue;
     struct program *program;
     struct pool_shared *shared;
-    struct loop *watches; /* the idle ones; NULL: there were none yet */
+    bool watches; /* the idle ones; to the end of the loop, which comes before that of the pool */
 };
 
 struct turn { /* a job's */
@@ -211,9 +211,9 @@ static void on_idle_end(void *arg)
 
 static void watch_idle(struct pool *p)
 {
-    struct loop *l = loop_running();
-    if (!p->watches && loop_add_reader(l, pool_shared_pidfds(p->shared), on_idle_end, p, NULL) == 0)
-        p->watches = l;
+    if (!p->watches)
+        p->watches = loop_add_reader(loop_running(), pool_shared_pidfds(p->shared), on_idle_end, p,
+                                     NULL) == 0;
 }
 
 /* Awaits where it is not to be kept. */
@@ -330,8 +330,6 @@ static void pool_exit(void *state)
     struct pool *p = state;
     if (!p)
         return;
-    if (p->watches)
-        (void)loop_remove_reader(p->watches, pool_shared_pidfds(p->shared));
     pool_shared_put(p->shared);
     (void)program_free(p->program);
     free(p);
