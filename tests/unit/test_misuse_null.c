@@ -218,6 +218,9 @@ static struct { /* what is there beside the NULL */
     CASE(task_done, "the task", task_done(NULL))                                         \
     CASE(task_cancelled, "the task", task_cancelled(NULL))                               \
     CASE(task_cancel, "the task", task_cancel(NULL))                                     \
+    CASE(future_cancel_because, "why", future_cancel_because(x.future, x.no_text))       \
+    CASE(future_cancel_because, "the future", future_cancel_because(NULL, "why"))        \
+    CASE(task_cancel_because, "the task", task_cancel_because(NULL, "why"))              \
     CASE(task_cancelling, "the task", task_cancelling(NULL))                             \
     CASE(task_uncancel, "the task", task_uncancel(NULL))                                 \
     CASE(task_result, "the task", task_result(NULL, NULL, NULL))                         \

@@ -111,6 +111,8 @@ static struct { /* made on the loop's thread, in the child */
     CASE(task_done, task_done(x.task))                                                     \
     CASE(task_cancelled, task_cancelled(x.task))                                           \
     CASE(task_cancel, task_cancel(x.task))                                                 \
+    CASE(future_cancel_because, future_cancel_because(x.future, "why"))                    \
+    CASE(task_cancel_because, task_cancel_because(x.task, "why"))                          \
     CASE(task_cancelling, task_cancelling(x.task))                                         \
     CASE(task_uncancel, task_uncancel(x.task))                                             \
     CASE(task_result, task_result(x.task, NULL, NULL))                                     \

@@ -23,7 +23,7 @@ static int take_again(struct condition *c, int r, struct err *e)
             return r;
         if (got != -ECANCELED)
             return err_set(e, got, "%s", why.text); /* another loop's tasks wait for the lock */
-        r = error_set(e, -ECANCELED);
+        r = err_set(e, -ECANCELED, "%s", why.text);
     }
 }
 

@@ -117,6 +117,8 @@ void future_deinit(struct future *f)
         if (!f->looked_at)
             report_lost_error(f);
         error_unref(f->error);
+    } else if (f->state == FUTURE_CANCELLED) {
+        error_unref(f->error);
     } else if (f->state == FUTURE_FINISHED && f->free_result) {
         f->free_result(f->result);
     }
@@ -247,8 +249,21 @@ bool future_cancel(struct future *f)
     f->looked_at = true;
     if (f->state != FUTURE_PENDING)
         return false;
-    future_finish(f, FUTURE_CANCELLED, 0, NULL);
+    future_finish(f, FUTURE_CANCELLED, 0, error_ref(f->loop->why));
     return true;
+}
+
+bool future_cancel_because(struct future *f, const char *why)
+{
+    GIVEN(why);
+    future_check(f, __func__);
+    struct loop *l = loop_ref(f->loop);
+    l->why = error_new(-ECANCELED, why, NULL);
+    bool asked = future_cancel(f);
+    error_unref(l->why);
+    l->why = NULL;
+    loop_unref(l);
+    return asked;
 }
 
 static int outcome(struct future *f, struct err *e)
@@ -257,7 +272,7 @@ static int outcome(struct future *f, struct err *e)
     case FUTURE_PENDING:
         return err_set(e, ERROR_INVALID_STATE, "Result is not set.");
     case FUTURE_CANCELLED:
-        return error_set(e, -ECANCELED);
+        return err_set(e, -ECANCELED, "%s", error_text(f->error));
     default:
         f->looked_at = true;
         return 0;
@@ -364,9 +379,11 @@ int future_await(struct future *f, void **ret_result, struct err *e)
         queue_push(&f->callbacks, &t->turn);
         task_wait(t);
         if (t->thrown) {
+            const struct error *why = f->state == FUTURE_CANCELLED ? f->error : t->why;
             f->looked_at = true;
+            (void)err_set(e, -ECANCELED, "%s", error_text(why));
             future_unref(f);
-            return error_set(e, -ECANCELED);
+            return -ECANCELED;
         }
         int r = future_result(f, ret_result, e);
         future_unref(f);

@@ -35,6 +35,9 @@ void future_own_result(struct future *f, void (*free_result)(void *result));
 /* True unless it was done. A task is asked to cancel; what gathers is cancelled with its children.
  */
 bool future_cancel(struct future *f);
+/* The same with a message, which is the sentence of the -ECANCELED that comes of it: in the *e of
+ * who awaits, handed on as long as *e is. Copies `why`; without memory there is no message. */
+bool future_cancel_because(struct future *f, const char *why);
 
 /* 0 and *ret_result (NULL is fine); the code it failed with; -ECANCELED; ERROR_INVALID_STATE while
  * pending. This counts as looking at the error. */

@@ -90,9 +90,10 @@ static void fail(struct gather *g, int code, struct error *x)
     future_finish(&g->future, FUTURE_FAILED, code, x);
 }
 
-static void fail_cancelled(struct gather *g)
+static void fail_cancelled(struct gather *g, const struct future *child)
 {
-    fail(g, -ECANCELED, error_new(-ECANCELED, "", NULL));
+    const char *why = child->state == FUTURE_CANCELLED ? error_text(child->error) : "";
+    fail(g, -ECANCELED, error_new(-ECANCELED, why, NULL));
 }
 
 static void collect(struct gather *g)
@@ -103,7 +104,7 @@ static void collect(struct gather *g)
         child->looked_at = true;
         r->code = future_code(child);
         r->value = child->state == FUTURE_FINISHED ? child->result : NULL;
-        r->error = child->state == FUTURE_FAILED ? child->error : NULL;
+        r->error = child->state == FUTURE_FINISHED ? NULL : child->error;
     }
 }
 
@@ -113,14 +114,14 @@ static void child_is_done(struct gather *g, struct future *child)
     if (future_done(&g->future)) {
         child->looked_at = true;
     } else if (child->state == FUTURE_CANCELLED && !g->return_errors) {
-        fail_cancelled(g);
+        fail_cancelled(g, child);
     } else if (child->state == FUTURE_FAILED && !g->return_errors) {
         child->looked_at = true;
         fail(g, child->code, error_ref(child->error));
     } else if (g->finished == g->count) {
         collect(g);
         if (g->cancel_requested)
-            fail_cancelled(g);
+            fail_cancelled(g, child);
         else
             future_finish(&g->future, FUTURE_FINISHED, 0, g->results);
     }

@@ -202,13 +202,13 @@ int group_create_task(struct group *g, coro_fn fn, void *arg, const char *name,
 
 /* Until every task has ended; a cancellation of the parent is theirs too. *ret_cancelled: it came.
  */
-static int wait_for_tasks(struct group *g, bool *ret_cancelled)
+static int wait_for_tasks(struct group *g, bool *ret_cancelled, struct err *e)
 {
     while (g->running.first) {
         g->over = loop_create_future(g->parent->future.loop);
         if (!g->over)
             return -ENOMEM;
-        int r = future_await(g->over, NULL, NULL);
+        int r = future_await(g->over, NULL, g->aborting ? NULL : e);
         future_unref(g->over);
         g->over = NULL;
         if (r < 0 && !g->aborting) {
@@ -223,8 +223,8 @@ static int sum_up(struct group *g, bool cancelled, struct err *e)
 {
     if (g->interrupt)
         return err_set(e, g->interrupt, "%s", g->interrupted.text);
-    if (cancelled && g->errors == 0)
-        return error_set(e, -ECANCELED);
+    if (cancelled && g->errors == 0) /* *e has the message */
+        return e && e->code == -ECANCELED ? -ECANCELED : error_set(e, -ECANCELED);
     if (g->body.code < 0)
         g->errors++;
     if (g->errors == 0)
@@ -258,7 +258,7 @@ int group_exit(struct group *g, int code, struct err *e)
         cancelled = false;
     if (code < 0 && !g->aborting)
         abort_all(g);
-    r = wait_for_tasks(g, &cancelled);
+    r = wait_for_tasks(g, &cancelled, e);
     if (r < 0) {
         leave_alone(g);
         return error_set(e, r);

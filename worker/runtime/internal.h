@@ -68,7 +68,8 @@ struct future {
     const struct future_kind *kind;
     union {
         void *result;
-        struct error *error; /* NULL: no memory was left for it */
+        struct error
+            *error; /* NULL: no memory was left for it; cancelled: its message, NULL: none */
     };
     void (*free_result)(void *result);
     struct queue callbacks; /* done callbacks and waiting tasks, in order of registration */
@@ -95,6 +96,7 @@ struct task {
     char *name;               /* owned; NULL: made from ctx.id when somebody asks */
     struct task *prev, *next; /* unfinished tasks of the loop */
     struct context *context;
+    struct error *why; /* the message of the cancellation that it is told itself; NULL: none */
     /* Once, on the loop's stack, outcome in the loop's `end`; ERROR_CLOSED where the loop drops it.
      */
     void (*ended)(struct task *t, void *arg);
@@ -134,6 +136,7 @@ struct loop {
         struct err err;
     } end;
     struct err raise;
+    struct error *why; /* the message of the cancellation that is being asked for; NULL: none */
     loop_exception_fn on_exception;
     void *on_exception_arg;
     struct loop_part *parts;
@@ -183,11 +186,12 @@ bool future_unwatch(struct watch *w); /* false: it is queued, `done` or `lost` w
 struct task *task_of_turn(struct loop_item *i); /* borrowed; NULL: it is no task's turn */
 void task_drop_all(struct loop *l);             /* the loop's references, at its close */
 int task_new(struct loop *l, coro_fn fn, void *arg, const char *name, struct task **ret_task);
+bool task_pass_cancel(struct task *t); /* to what it waits for, with its message */
 /* Gives up control until the turn of t, the current task, comes. As in CPython, a cancellation
  * asked for while it ran reaches what it now begins to wait for. */
 static inline void task_wait(struct task *t)
 {
-    if (__builtin_expect(t->must_cancel, 0) && t->waiting && future_cancel(t->waiting))
+    if (__builtin_expect(t->must_cancel, 0) && t->waiting && task_pass_cancel(t))
         t->must_cancel = false;
     coro_ctx_leave(&t->ctx);
 }

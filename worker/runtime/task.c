@@ -145,6 +145,13 @@ static void task_main(struct coro_ctx *ctx)
     l->end.result = code < 0 ? NULL : result;
 }
 
+/* The message with which it ends: what its body handed on, or what it was told. */
+static struct error *last_words(const struct task *t, const struct err *e)
+{
+    return e->code == -ECANCELED && e->text[0] ? error_new(-ECANCELED, e->text, NULL)
+                                               : error_ref(t->why);
+}
+
 static void complete(struct task *t, struct loop *l)
 {
     struct future *f = &t->future;
@@ -153,7 +160,7 @@ static void complete(struct task *t, struct loop *l)
     if (code >= 0)
         future_finish(f, FUTURE_FINISHED, 0, l->end.result);
     else if (code == -ECANCELED)
-        future_finish(f, FUTURE_CANCELLED, 0, NULL);
+        future_finish(f, FUTURE_CANCELLED, 0, last_words(t, &l->end.err));
     else
         future_finish(f, FUTURE_FAILED, code, error_new(code, l->end.err.text, NULL));
     if (t->ended)
@@ -233,6 +240,7 @@ static void end_task(struct future *f)
     release_stack(t);
     future_deinit(f);
     context_unref(t->context);
+    error_unref(t->why);
     free(t->name);
     recycle_put(&l->tasks, t);
     loop_release(l);
@@ -301,6 +309,21 @@ bool task_cancelled(const struct task *t)
     return future_cancelled(&t->future);
 }
 
+static void tell(struct task *t, struct error *why)
+{
+    error_unref(t->why);
+    t->why = error_ref(why);
+}
+
+bool task_pass_cancel(struct task *t)
+{
+    struct loop *l = t->future.loop;
+    l->why = t->why;
+    bool passed = future_cancel(t->waiting);
+    l->why = NULL;
+    return passed;
+}
+
 /* What asyncio's cancel() of the future of sleep() does. */
 static bool cancel_sleep(struct task *t)
 {
@@ -354,11 +377,14 @@ static bool cancel_future(struct future *f)
     bool circle;
     struct task *t = ask_down_to_last(CONTAINER_OF(f, struct task, future), &circle);
     if (circle) {
+        tell(t, f->loop->why);
         break_circle(t);
         return true;
     }
     if (t->waiting && future_cancel(t->waiting))
         return true;
+    if (!t->sleep || t->sleep->state != SLEEP_CANCELLED)
+        tell(t, f->loop->why); /* the first one is what it hears */
     if (t->sleep && cancel_sleep(t))
         return true;
     t->must_cancel = true; /* its turn is queued, or it runs: delivered at its next turn */
@@ -369,6 +395,12 @@ bool task_cancel(struct task *t)
 {
     task_check(t, __func__);
     return future_cancel(&t->future);
+}
+
+bool task_cancel_because(struct task *t, const char *why)
+{
+    task_check(t, __func__);
+    return future_cancel_because(&t->future, why);
 }
 
 unsigned task_cancelling(const struct task *t)
@@ -450,29 +482,4 @@ int task_sleep_until(int64_t deadline_ms)
     if (!t)
         return ERROR_NO_TASK;
     return sleep_until_ns(t, timer_ns(deadline_ms));
-}
-
-int task_all(struct loop *l, struct task ***ret_tasks, size_t *ret_count)
-{
-    loop_check_thread(l, __func__);
-    GIVEN(ret_tasks);
-    GIVEN(ret_count);
-    size_t count = 0, at = 0;
-    for (struct task *t = l->first_task; t; t = t->next)
-        count++;
-    struct task **tasks = malloc((count + 1) * sizeof(struct task *));
-    if (!tasks)
-        return -ENOMEM;
-    for (struct task *t = l->first_task; t; t = t->next)
-        tasks[at++] = task_ref(t);
-    *ret_tasks = tasks;
-    *ret_count = count;
-    return 0;
-}
-
-void task_all_free(struct task **tasks, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        task_unref(tasks[i]);
-    free(tasks);
 }

@@ -44,7 +44,8 @@ struct task *task_current(void); /* borrowed; NULL on another stack than a task'
 
 bool task_done(const struct task *t);
 bool task_cancelled(const struct task *t);
-bool task_cancel(struct task *t);               /* true unless it is done */
+bool task_cancel(struct task *t);                          /* true unless it is done */
+bool task_cancel_because(struct task *t, const char *why); /* future_cancel_because */
 unsigned task_cancelling(const struct task *t); /* cancellations asked for and not taken back */
 unsigned task_uncancel(struct task *t);         /* takes one back; what remains */
 int task_result(struct task *t, void **ret_result, struct err *e); /* as future_result */

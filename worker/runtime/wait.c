@@ -239,8 +239,8 @@ static int wait_with_limit(struct future *f, int64_t timeout_ms, void **ret_resu
     if (future_done(f)) {
         r = future_result(f, ret_result, e);
     } else if (r < 0) {
-        (void)cancel_and_wait(f, e);
-        r = error_set(e, -ECANCELED);
+        (void)cancel_and_wait(f, NULL); /* *e has the message of the first cancellation */
+        r = -ECANCELED;
     } else {
         r = cancel_overdue(f, ret_result, e);
     }
