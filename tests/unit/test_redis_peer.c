@@ -246,6 +246,7 @@ static void where_one_link_comes_up_the_others_wait_no_longer(void **state)
     struct scene *s = *state;
     struct redis_link *other[OTHERS];
     int up = 0;
+    thread_assert(&on_master); /* main() has said so */
     s->peer.greeting = "-MASTERDOWN Link with MASTER is down\r\n";
     for (size_t i = 0; i < OTHERS; i++)
         other[i] = redis_link_new(s->door.redis, "other", &events, &up);
