@@ -67,6 +67,7 @@ struct job {
     bool condemned;          /* it brought the daemon down too often */
     bool running;            /* handed to a worker, not back yet */
     atomic_bool begun;       /* its handler was called */
+    atomic_int pid;          /* of the process that runs it, from its handler; 0: none does */
     bool once;               /* delivered at most once: it is nowhere but here */
     bool tried;              /* its settle may have run before: the answer was lost */
     enum job_outcome outcome;

@@ -83,11 +83,13 @@ static json_t *job_json(const struct job *j)
     char id[JOB_ID_MAX];
     const char *queue = j->conf->name, *handler = j->conf->handler.type;
     json_t *worker = j->running ? json_integer(j->worker) : json_null();
-    return json_pack("{s:s, s:o, s:I, s:s, s:o, s:s, s:i, s:I}", "id", job_id(j, id), "queue",
+    int number = atomic_load(&j->pid);
+    json_t *pid = number ? json_integer(number) : json_null();
+    return json_pack("{s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:i, s:I}", "id", job_id(j, id), "queue",
                      admin_text(queue, strlen(queue)), "age_ms",
                      (json_int_t)(clock_wall_ms() - j->first_ms), "state", jobs_state(j), "worker",
-                     worker, "handler", handler, "attempt", (int)j->attempt, "payload_bytes",
-                     (json_int_t)j->len);
+                     worker, "handler", handler, "pid", pid, "attempt", (int)j->attempt,
+                     "payload_bytes", (json_int_t)j->len);
 }
 
 static void some_jobs(struct admin_call *c, void *data)
@@ -132,9 +134,10 @@ void admin_cancel(struct admin_call *c)
 static void log_job(const struct job *j)
 {
     char id[JOB_ID_MAX];
-    log_info("job", "queue='%s' id=%s age_ms=%lld state=%s worker=%d handler=%s attempt=%u",
+    log_info("job", "queue='%s' id=%s age_ms=%lld state=%s worker=%d handler=%s pid=%d attempt=%u",
              j->conf->name, job_id(j, id), (long long)(clock_wall_ms() - j->first_ms),
-             jobs_state(j), j->running ? (int)j->worker : -1, j->conf->handler.type, j->attempt);
+             jobs_state(j), j->running ? (int)j->worker : -1, j->conf->handler.type,
+             atomic_load(&j->pid), j->attempt);
 }
 
 static void on_report(struct ev_loop *loop, ev_timer *w, int revents)

@@ -191,10 +191,14 @@ static void check_options(const struct command *c, const struct args *a)
         wrong("'%s %s' needs --id ID", c->words[0], c->words[1]);
     if (a->given & OPT_ID && a->given & OPT_ALL)
         wrong("--id and --all exclude one another");
+    if (a->given & OPT_ID && a->given & OPT_LIMIT)
+        wrong("--limit goes with --all, not with --id");
 }
 
 static void set(json_t *request, const char *key, const char *text)
 {
+    if (!*text)
+        wrong("%s is empty", key);
     json_t *value = json_string(text);
     if (!value)
         wrong("%s is not valid UTF-8", key);
@@ -293,7 +297,7 @@ int main(int argc, char **argv)
         wrong("no command");
     else
         code = run(find_command(&a), &a);
-    if (fflush(stdout) == 0)
+    if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
     (void)fprintf(stderr, "rpopctl: cannot write: %s\n", strerror(errno));
     return code ? code : EXIT_NO;

@@ -7,13 +7,14 @@
 #include "daemon/ctl_payload.h"
 #include "daemon/ctl_table.h"
 
+#define TABLE_ROWS 1000 /* printed at a time */
+
 struct print {
     enum print_kind kind;
     bool json;
     FILE *out;
     struct table *table;
-    json_t *items;  /* JSON: those that stand within the object */
-    unsigned count; /* JSON: those that were printed */
+    unsigned count; /* items that were printed */
     json_t *letter; /* being shown */
     struct payload payload;
 };
@@ -26,7 +27,7 @@ static const struct {
     [PRINT_STATUS] = {"QUEUE|>DEPTH|>RUNNING|>WAITING|>RETRY|>DELAYED|>DEAD|>DONE|>RETRIED|>DIED|"
                       ">LOST|>CANCELLED|STATE",
                       "queues", true},
-    [PRINT_JOBS] = {"ID|QUEUE|>AGE|STATE|>WORKER|HANDLER|>ATTEMPT|>BYTES", NULL, false},
+    [PRINT_JOBS] = {"ID|QUEUE|>AGE|STATE|>WORKER|HANDLER|>PID|>ATTEMPT|>BYTES", NULL, false},
     [PRINT_CANCEL] = {NULL, NULL, true},
     [PRINT_DEAD_LIST] = {"ID|DIED|>TRIES|>BYTES|REASON", NULL, false},
     [PRINT_DEAD_SHOW] = {NULL, NULL, true},
@@ -75,6 +76,14 @@ static void cell_number(struct table *t, const json_t *o, const char *key)
         table_number(t, number_of(o, key));
     else
         table_cell(t, "?");
+}
+
+static void cell_if_any(struct table *t, const json_t *o, const char *key)
+{
+    if (json_is_integer(json_object_get(o, key)))
+        table_number(t, number_of(o, key));
+    else
+        table_cell(t, "-");
 }
 
 static void print_escaped(FILE *out, const char *text)
@@ -184,11 +193,9 @@ static void jobs_row(struct table *t, const json_t *o)
     cell_text(t, o, "queue");
     table_cell(t, print_duration(number_of(o, "age_ms"), age, sizeof age));
     cell_text(t, o, "state");
-    if (json_is_integer(json_object_get(o, "worker")))
-        cell_number(t, o, "worker");
-    else
-        table_cell(t, "-");
+    cell_if_any(t, o, "worker");
     cell_text(t, o, "handler");
+    cell_if_any(t, o, "pid");
     cell_number(t, o, "attempt");
     cell_number(t, o, "payload_bytes");
 }
@@ -290,15 +297,24 @@ static void print_found(const json_t *last, FILE *out)
 
 /* ---- text ---- */
 
+/* Of many rows a piece: they are not kept. The status has its head before the first. */
+static void row_done(struct print *p)
+{
+    if (++p->count % TABLE_ROWS == 0)
+        table_print(p->table, p->out);
+}
+
 static void text_item(struct print *p, const json_t *item)
 {
     switch (p->kind) {
     case PRINT_STATUS:
         return status_row(p->table, item);
     case PRINT_JOBS:
-        return jobs_row(p->table, item);
+        jobs_row(p->table, item);
+        return row_done(p);
     case PRINT_DEAD_LIST:
-        return dead_row(p->table, item);
+        dead_row(p->table, item);
+        return row_done(p);
     case PRINT_FSCK:
         return print_finding(item, p->out);
     default:
@@ -333,30 +349,54 @@ static void dump(const json_t *json, FILE *out)
     (void)json_dumpf(json, out, JSON_COMPACT);
 }
 
+/* Before the first item, or instead of one. */
+static void begin_items(struct print *p)
+{
+    if (kinds[p->kind].items)
+        (void)fprintf(p->out, "{\"%s\":", kinds[p->kind].items);
+    (void)fputc('[', p->out);
+}
+
 static void json_item(struct print *p, const json_t *item)
 {
-    if (kinds[p->kind].items) {
-        (void)json_array_append(p->items, (json_t *)item);
-        return;
-    }
-    (void)fputs(p->count++ ? ",\n " : "[", p->out);
+    if (p->count++)
+        (void)fputs(",\n ", p->out);
+    else
+        begin_items(p);
     dump(item, p->out);
 }
 
+/* The object's other keys, and its end; last NULL: it was broken off. */
+static void end_items(struct print *p, const json_t *last)
+{
+    const char *key;
+    json_t *value;
+    if (!p->count)
+        begin_items(p);
+    (void)fputc(']', p->out);
+    json_object_foreach((json_t *)last, key, value)
+    {
+        (void)fprintf(p->out, ",\n\"%s\":", key);
+        json_dumpf(value, p->out, JSON_COMPACT | JSON_ENCODE_ANY);
+    }
+    (void)fputs("}\n", p->out);
+}
+
+/* Where nothing came there is no document, not an empty one. */
 static void json_last(struct print *p, json_t *last)
 {
+    if (!last && !p->count)
+        return;
+    if (kinds[p->kind].items)
+        return end_items(p, last);
     if (!kinds[p->kind].object) {
         (void)fputs(p->count ? "]\n" : "[]\n", p->out);
         return;
     }
-    if (!last)
-        return;
     if (p->letter) {
         (void)json_object_update(last, p->letter);
         payload_to_json(&p->payload, last);
     }
-    if (kinds[p->kind].items)
-        (void)json_object_set(last, kinds[p->kind].items, p->items);
     dump(last, p->out);
     (void)fputc('\n', p->out);
 }
@@ -366,12 +406,11 @@ static void json_last(struct print *p, json_t *last)
 struct print *print_new(enum print_kind kind, bool json, FILE *out)
 {
     struct print *p = calloc(1, sizeof *p);
-    json_t *items = json_array();
-    if (!p || !items) {
+    if (!p) {
         (void)fputs("rpopctl: no memory\n", stderr);
         exit(1);
     }
-    *p = (struct print){.kind = kind, .json = json, .out = out, .items = items};
+    *p = (struct print){.kind = kind, .json = json, .out = out};
     if (!json && kinds[kind].headings)
         p->table = table_new(kinds[kind].headings);
     return p;
@@ -398,7 +437,6 @@ void print_end(struct print *p, json_t *last)
     if (p->table)
         table_print(p->table, p->out);
     (void)table_free(p->table);
-    json_decref(p->items);
     json_decref(p->letter);
     payload_clear(&p->payload);
     free(p);

@@ -12,6 +12,7 @@ struct table {
     int width[TABLE_COLUMNS];
     char **cells; /* headings first, row by row */
     size_t n, room;
+    bool headed; /* the headings were printed */
 };
 
 static void *or_die(void *memory)
@@ -107,10 +108,13 @@ static void print_cell(const struct table *t, unsigned column, const char *text,
     (void)fputs(last ? "\n" : "  ", out);
 }
 
-void table_print(const struct table *t, FILE *out)
+void table_print(struct table *t, FILE *out)
 {
     if (t->n <= t->columns)
         return;
-    for (size_t i = 0; i < t->n; i++)
+    for (size_t i = t->headed ? t->columns : 0; i < t->n; i++)
         print_cell(t, (unsigned)(i % t->columns), t->cells[i], out);
+    for (; t->n > t->columns; t->n--)
+        free(t->cells[t->n - 1]);
+    t->headed = true;
 }

@@ -18,8 +18,9 @@ struct table *table_free(struct table *t); /* takes; NULL is fine; returns NULL 
 /* Fills the next cell; a full row begins the next one. */
 void table_cell(struct table *t, const char *text);
 void table_number(struct table *t, long long n);
-/* Headings and rows; nothing where there is no row. */
-void table_print(const struct table *t, FILE *out);
+/* Headings and rows; nothing where there is no row. A long table is printed in pieces: the headings
+ * once, each piece as wide as what was wider before. */
+void table_print(struct table *t, FILE *out);
 
 /* Bytes without anything that a terminal obeys; malloc'd. */
 char *table_escape(const char *bytes, size_t len);

@@ -165,6 +165,7 @@ static void what_is_not_there_is_said(void **state)
     start_paused(s);
     letter(s, 1, "e.9-9-9 7 new", "x", 1);
     ctl_refused(s, CTL(s, "dead", "list", "nix"), 1, "queue 'nix' is not in the configuration");
+    assert_string_equal(CTL(s, "--json", "dead", "list", "nix")->out, ""); /* not: none is dead */
     ctl_refused(s, CTL(s, "dead", "show", "queue", "--id", "e.1"), 1, "no dead letter e.1 lies in");
     ctl_refused(s, CTL(s, "dead", "show", "queue", "--id", "e.9-9-9"), 1, "cannot be read");
     ctl_refused(s, CTL(s, "dead", "retry", "queue", "--id", "e.9-9-9"), 1, "cannot be read");

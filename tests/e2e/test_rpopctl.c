@@ -29,6 +29,15 @@ static size_t jobs_in_state(struct scene *s, const char *state)
     return n;
 }
 
+/* -1: none. */
+static long long process_of(struct scene *s, const char *queue)
+{
+    json_t *jobs = jobs_of(s);
+    long long pid = ctl_number(ctl_find(jobs, "queue", queue), "pid");
+    json_decref(jobs);
+    return pid;
+}
+
 /* ---- status ---- */
 
 static void status_tells_what_lies_where(void **state)
@@ -116,6 +125,27 @@ static void status_does_not_wait_for_a_redis_that_hangs(void **state)
     assert_int_equal(redis_server_signal(s->redis, SIGCONT), 0);
 }
 
+/* Of two bytes each, behind none or one of one byte. */
+static void a_long_reason_is_cut_between_characters(void **state)
+{
+    static const char *const begins[] = {"", "x"};
+    struct scene *s = *state;
+    char reason[304];
+    scene_start(s, TWO);
+    for (int shift = 0; shift < 2; shift++) {
+        (void)strcpy(reason, begins[shift]);
+        for (int i = 0; i < 150; i++)
+            (void)strcat(reason, "\xc3\xa9");
+        (void)ask_text(s, "SET rpopd:{queue}:paused %s", reason);
+        json_t *json = CTL_JSON(s, 0, "status");
+        const json_t *q = ctl_find(json_object_get(json, "queues"), "queue", "queue");
+        const char *told = ctl_text(q, "reason");
+        assert_in_range(strlen(told), 195, 200);
+        assert_string_equal(told + strlen(told) - 5, "\xc3\xa9...");
+        json_decref(json);
+    }
+}
+
 static void a_key_of_another_type_is_told_in_its_row(void **state)
 {
     struct scene *s = *state;
@@ -189,6 +219,25 @@ static void jobs_are_listed_and_one_is_cancelled(void **state)
     ctl_refused(s, CTL(s, "cancel", id), 1, id);
 }
 
+static void the_process_of_a_job_is_told(void **state)
+{
+    static const char *const queues[] = {"queue", "pool", "other"};
+    struct scene *s = *state;
+    scene_start(s, "queues = ({ name = \"queue\"; handler: { type = \"exec\"; command = [ "
+                   "\"/bin/sleep\", \"600\" ]; }; }, { name = \"pool\"; handler: { type = "
+                   "\"pool\"; command = [ \"/bin/sh\", \"-c\", \"read l; sleep 600\" ]; }; "
+                   "}, " QUEUE("other", "sleep", "") ");");
+    for (int i = 0; i < 3; i++) {
+        push(s, queues[i], "600");
+        scene_await(s, LIMIT_MS, jobs_in_state(s, "running") == (size_t)i + 1);
+    }
+    scene_await(s, LIMIT_MS, process_of(s, "queue") > 0 && process_of(s, "pool") > 0);
+    assert_int_equal(kill((pid_t)process_of(s, "queue"), 0), 0);
+    assert_int_equal(kill((pid_t)process_of(s, "pool"), 0), 0);
+    assert_int_equal(process_of(s, "other"), -1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
 static void many_jobs_are_listed_each_once(void **state)
 {
     struct scene *s = *state;
@@ -226,6 +275,10 @@ static void usage_is_64_with_a_sentence(void **state)
     ctl_refused(s, CTL_RAW("--no-such"), 64, "usage: rpopctl");
     ctl_refused(s, CTL_RAW("-c", "/x", "-s", "/y", "status"), 64, "exclude one another");
     ctl_refused(s, CTL_RAW("-s", "/x", "cancel", "\xff"), 64, "is not valid UTF-8");
+    ctl_refused(s, CTL_RAW("-s", "/x", "cancel", ""), 64, "id is empty");
+    ctl_refused(s, CTL_RAW("-s", "/x", "dead", "list", ""), 64, "queue is empty");
+    ctl_refused(s, CTL_RAW("-s", "/x", "dead", "drop", "q", "--id", "x", "--limit", "3"), 64,
+                "--limit goes with --all");
     assert_int_equal(CTL_RAW("-h")->code, 0);
     assert_non_null(strstr(CTL_RAW("-h")->out, "cancel ID"));
     assert_int_equal(strncmp(CTL_RAW("-V")->out, "rpopctl ", 8), 0);
@@ -436,9 +489,11 @@ int main(void)
         SCENE(status_counts_what_became_of_jobs_since_the_start),
         SCENE(status_is_told_without_redis_too),
         SCENE(status_does_not_wait_for_a_redis_that_hangs),
+        SCENE(a_long_reason_is_cut_between_characters),
         SCENE(a_key_of_another_type_is_told_in_its_row),
         SCENE(a_thousand_queues_are_told_at_once),
         SCENE(jobs_are_listed_and_one_is_cancelled),
+        SCENE(the_process_of_a_job_is_told),
         SCENE(many_jobs_are_listed_each_once),
         SCENE(usr1_writes_the_jobs_into_the_log),
         SCENE(usage_is_64_with_a_sentence),

@@ -104,7 +104,7 @@ static void durations_have_two_units(void **state)
 
 static const char job[] =
     "{\"id\":\"a.1-1-0\",\"queue\":\"q\",\"age_ms\":61000,\"state\":\"running\",\"worker\":1,"
-    "\"handler\":\"sleep\",\"attempt\":2,\"payload_bytes\":3}";
+    "\"handler\":\"sleep\",\"pid\":null,\"attempt\":2,\"payload_bytes\":3}";
 
 static void print(struct page *p, enum print_kind kind, bool json, const char *item,
                   const char *last)
@@ -126,9 +126,9 @@ static void jobs_are_a_table(void **state)
     struct page *p = *state;
     print(p, PRINT_JOBS, false, job, "{}");
     assert_string_equal(printed(p),
-                        "ID       QUEUE    AGE  STATE    WORKER  HANDLER  ATTEMPT  BYTES\n"
-                        "a.1-1-0  q      1m 1s  running       1  sleep          2      3\n"
-                        "a.1-1-0  q      1m 1s  running       1  sleep          2      3\n");
+                        "ID       QUEUE    AGE  STATE    WORKER  HANDLER  PID  ATTEMPT  BYTES\n"
+                        "a.1-1-0  q      1m 1s  running       1  sleep      -        2      3\n"
+                        "a.1-1-0  q      1m 1s  running       1  sleep      -        2      3\n");
 }
 
 static json_t *document(struct page *p)
@@ -161,10 +161,57 @@ static void an_answer_that_is_broken_off_is_still_a_document(void **state)
     struct page *p = *state;
     print(p, PRINT_JOBS, true, job, NULL);
     json_decref(document(p));
-    size_t before = p->len;
-    print(p, PRINT_CANCEL, true, NULL, NULL);
-    (void)printed(p);
-    assert_int_equal(p->len, before);
+}
+
+static void so_is_an_object_with_items(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_FSCK, true, "{\"kind\":\"bits\"}", NULL);
+    json_t *json = document(p);
+    assert_int_equal(json_array_size(json_object_get(json, "findings")), 2);
+    json_decref(json);
+}
+
+static void a_refusal_is_no_document(void **state)
+{
+    struct page *p = *state;
+    for (int kind = PRINT_STATUS; kind <= PRINT_FSCK; kind++)
+        print(p, (enum print_kind)kind, true, NULL, NULL);
+    assert_string_equal(printed(p), "");
+}
+
+static void without_findings_their_array_is_empty(void **state)
+{
+    struct page *p = *state;
+    print(p, PRINT_FSCK, true, NULL, "{\"found\":0,\"a\":[\"\\\"\"]}");
+    json_t *json = document(p), *a = json_object_get(json, "a");
+    assert_true(json_is_array(json_object_get(json, "findings")));
+    assert_int_equal(json_object_size(json), 3);
+    assert_string_equal(json_string_value(json_array_get(a, 0)), "\"");
+    json_decref(json);
+}
+
+static void a_long_table_comes_in_pieces(void **state)
+{
+    struct page *p = *state;
+    struct print *x = print_new(PRINT_JOBS, false, p->out);
+    json_t *item = json_loads(job, 0, NULL);
+    unsigned lines = 0, heads = 0;
+    for (int i = 0; i < 999; i++)
+        (void)print_item(x, item);
+    assert_string_equal(printed(p), "");
+    (void)json_object_set_new(item, "queue", json_string("longer"));
+    for (int i = 0; i < 501; i++)
+        (void)print_item(x, item);
+    assert_non_null(strstr(printed(p), "\na.1-1-0  longer  1m 1s")); /* the 1000th */
+    print_end(x, NULL);
+    for (const char *at = printed(p); (at = strchr(at, '\n')); at++)
+        lines++;
+    for (const char *at = p->text; (at = strstr(at, "QUEUE")); at++)
+        heads++;
+    assert_int_equal(lines, 1501);
+    assert_int_equal(heads, 1);
+    json_decref(item);
 }
 
 static const char unknown[] =
@@ -265,6 +312,10 @@ int main(void)
         TEST(jobs_are_an_array),
         TEST(no_jobs_are_an_empty_array),
         TEST(an_answer_that_is_broken_off_is_still_a_document),
+        TEST(so_is_an_object_with_items),
+        TEST(a_refusal_is_no_document),
+        TEST(without_findings_their_array_is_empty),
+        TEST(a_long_table_comes_in_pieces),
         TEST(what_redis_did_not_tell_is_a_question_mark),
         TEST(the_queues_stand_within_the_status),
         TEST(every_payload_comes_back_from_its_pieces),

@@ -87,6 +87,8 @@ static int begin(struct run *r, struct err *e)
     code = exec_pipes_open(&r->pipes, r->job, running_process(r->running), e);
     if (code < 0)
         r->running = running_free(r->running); /* kills */
+    else
+        atomic_store(&r->job->pid, process_pid(running_process(r->running)));
     return code;
 }
 
@@ -156,6 +158,7 @@ static enum job_outcome finish(struct run *r, struct err *why)
     struct err e;
     int code = running_await_end(r->running, -1, &e);
     int status = running_end(r->running, &r->job->at_once);
+    atomic_store(&r->job->pid, 0);
     int failed = code == 0 ? running_failed(r->running, why) : 0;
     exec_pipes_end(&r->pipes);
     if (failed)

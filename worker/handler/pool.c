@@ -55,12 +55,14 @@ static void listen_to(struct turn *t)
     t->member->pipes.hear = hear;
     t->member->pipes.arg = t->output;
     t->output->pid = t->member->pid;
+    atomic_store(&t->job->pid, t->member->pid);
 }
 
 /* Awaits. Its status; *ret_own: it has ended by itself. */
 static int end_member(struct turn *t, int64_t patience_ms, bool *ret_own)
 {
     int status = pool_member_end(t->member, patience_ms, &t->job->at_once, ret_own);
+    atomic_store(&t->job->pid, 0);
     t->member = NULL;
     return status;
 }
@@ -229,6 +231,7 @@ static void put_back(struct turn *t, const struct pool_talk_end *end)
         (void)end_member(t, t->pool->queue->handler.kill_grace_ms, &own);
         return;
     }
+    atomic_store(&t->job->pid, 0);
     pool_member_leave(t->member);
     pool_shared_keep(t->pool->shared, t->member);
     watch_idle(t->pool);
