@@ -48,7 +48,18 @@ static void RUNS_ON(on_master) judge_stranger(struct fsck *f, const char *name, 
     keys_deinit(&k);
 }
 
-/* Each queue is judged by the first of its keys. */
+/* What lies there while its daemon is stopped, or has nothing to do with it, is nobody's business:
+ * counters, dead letters, results, a pause, what the user delays. */
+static bool rests(const char *rest)
+{
+    static const char *const kinds[] = {"stats", "dead", "fenced", "paused", "delayed", "result:"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (behind(rest, kinds[i]))
+            return true;
+    return false;
+}
+
+/* Each queue is judged by the first of its keys that needs a daemon. */
 static void RUNS_ON(on_master)
     stranger(struct fsck *f, const char *name, size_t len, const char *key)
 {
@@ -68,8 +79,8 @@ static void RUNS_ON(on_master) nobodys(struct fsck *f, const char *key)
 {
     size_t len;
     const char *rest, *name = keys_queue(key, &len);
-    if (name)
-        return stranger(f, name, len, key);
+    if (name) /* behind it: } or nothing, and : */
+        return rests(strchr(name + len, ':') + 1) ? (void)0 : stranger(f, name, len, key);
     const struct queue *q = queue_of(f->master, key, false, &rest);
     fsck_find(f, "unknown", q ? q->conf->name : "", key, "");
 }

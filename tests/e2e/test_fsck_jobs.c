@@ -251,14 +251,13 @@ static void keys_of_a_queue_that_nobody_serves_are_told(void **state)
     fsck_clean(s);
 }
 
-static void any_key_of_it_tells_such_a_queue_once(void **state)
+static void any_key_in_need_of_a_daemon_tells_such_a_queue_once(void **state)
 {
     static const struct {
         const char *kind, *queue, *make, *undo;
     } cases[] = {
-        {"no-queue", "other", "SET rpopd:{other}:paused x", "DEL rpopd:{other}:paused"},
-        {"no-queue", "a{b}", "SET rpopd:t4:a{b}:result:0a.1-7-0 x",
-         "DEL rpopd:t4:a{b}:result:0a.1-7-0"},
+        {"no-queue", "other", "ZADD rpopd:{other}:retry 7 x", "DEL rpopd:{other}:retry"},
+        {"no-queue", "a{b}", "LPUSH rpopd:t4:a{b}:popped x", "DEL rpopd:t4:a{b}:popped"},
         {"no-queue", "queue}:x", "LPUSH rpopd:{queue}:x}:popped x",
          "DEL rpopd:{queue}:x}:popped"}, /* behind a prefix that is ours */
         {"unknown", "", "SET rpopd:other x", "DEL rpopd:other"},
@@ -271,7 +270,12 @@ static void any_key_of_it_tells_such_a_queue_once(void **state)
         fsck_finds(s, true, cases[i].queue, cases[i].kind, 1, false);
         (void)ask_text(s, cases[i].undo);
     }
-    eval(s, "for i = 1, 5000 do redis.call('SET', 'rpopd:{other}:result:0a.1-7-' .. i, 'x') end");
+    eval(s, "for i = 1, 5000 do redis.call('SET', 'rpopd:{other}:result:0a.1-7-' .. i, 'x') end "
+            "redis.call('ZADD', 'rpopd:{other}:dead', 7, 'x') "
+            "for _, k in ipairs({'stats', 'fenced', 'paused', 'delayed'}) do "
+            "redis.call('SET', 'rpopd:{other}:' .. k, 'x') end");
+    fsck_clean(s);
+    eval(s, "for i = 1, 5000 do redis.call('SET', 'rpopd:{other}:acked:i:0a.1:' .. i, 'x') end");
     fsck_finds(s, false, "other", "no-queue", 1, false);
 }
 
@@ -288,7 +292,7 @@ int main(void)
         SCENE(what_is_the_users_may_expire_and_is_told),
         SCENE(an_instance_that_is_long_gone_is_told_and_given_up),
         SCENE(keys_of_a_queue_that_nobody_serves_are_told),
-        SCENE(any_key_of_it_tells_such_a_queue_once),
+        SCENE(any_key_in_need_of_a_daemon_tells_such_a_queue_once),
     };
     return scene_run(tests);
 }
