@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/share.h"
+#include "daemon/timer.h"
 
 #define BURST_JOBS 1000
 #define BURST_BYTES (1 << 20)
@@ -140,9 +141,7 @@ bool claim_out(const struct queue *q)
 
 static void again_in(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->claim.again);
-    ev_timer_set(&q->claim.again, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, &q->claim.again);
+    timer_in(q->master->loop, &q->claim.again, ms);
 }
 
 static void back_off(struct queue *q)

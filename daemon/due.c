@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 
 #define LOOK_MS 900  /* nothing known to be due sooner */
 #define SOON_MS 1000 /* what is due in that time is looked for every ... */
@@ -25,9 +26,7 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents);
 
 static void look_in(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->due.look);
-    ev_timer_set(&q->due.look, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, &q->due.look);
+    timer_in(q->master->loop, &q->due.look, ms);
 }
 
 void due_init(struct queue *q)

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 
 static void give_next(struct queue *q);
 
@@ -29,11 +30,9 @@ void giveback_deinit(struct queue *q)
     ev_timer_stop(q->master->loop, &q->giveback.again);
 }
 
-static void again_in(struct queue *q, double seconds)
+static void again_in(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->giveback.again);
-    ev_timer_set(&q->giveback.again, seconds, 0);
-    ev_timer_start(q->master->loop, &q->giveback.again);
+    timer_in(q->master->loop, &q->giveback.again, ms);
 }
 
 static void leave_waiting(struct batch *b, uint32_t down)
@@ -95,7 +94,7 @@ static void RUNS_ON(on_master)
         trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
     if (b->gone)
         return given(b);
-    again_in(q, 0.1);
+    again_in(q, 100);
 }
 
 static void RUNS_ON(on_master) send_one(struct batch *b)
@@ -117,7 +116,7 @@ static void RUNS_ON(on_master) send_one(struct batch *b)
     if (q->giveback.out)
         b->out++;
     else
-        again_in(q, 0.1);
+        again_in(q, 100);
 }
 
 static void RUNS_ON(on_master) give_next(struct queue *q)

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 
 /* Without a confirmed beat for half an hour: who runs a job knows of no other that runs it. */
 #define SILENT_MS 1800000
@@ -43,9 +44,7 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 
 static void kick_after(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->owner.again);
-    ev_timer_set(&q->owner.again, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, &q->owner.again);
+    timer_in(q->master->loop, &q->owner.again, ms);
 }
 
 void owner_init(struct queue *q)

@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 #include "daemon/tracking.h"
 
 #define LOOK_MS 500
@@ -24,9 +25,7 @@ void pause_deinit(struct queue *q)
 
 static void look_in(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->pause.look);
-    ev_timer_set(&q->pause.look, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, &q->pause.look);
+    timer_in(q->master->loop, &q->pause.look, ms);
 }
 
 static void RUNS_ON(on_master) resume(struct queue *q)

@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 
 void recover_wait(struct queue *q, bool waiting)
 {
@@ -43,11 +44,9 @@ static void recovery_free(struct recovery *x)
     free(x);
 }
 
-static void retry_in(struct queue *q, double seconds)
+static void retry_in(struct queue *q, int64_t ms)
 {
-    ev_timer_stop(q->master->loop, &q->recover.retry);
-    ev_timer_set(&q->recover.retry, seconds, 0);
-    ev_timer_start(q->master->loop, &q->recover.retry);
+    timer_in(q->master->loop, &q->recover.retry, ms);
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int revents)
@@ -76,7 +75,7 @@ void recover_give_up(struct recovery *x)
 {
     struct queue *q = x->queue;
     recovery_free(x);
-    retry_in(q, 0.5); /* recover_start looks whether the links are up */
+    retry_in(q, 500); /* recover_start looks whether the links are up */
 }
 
 static void RUNS_ON(on_master) over(struct recovery *x)
@@ -96,7 +95,7 @@ static void RUNS_ON(on_master) over(struct recovery *x)
     settle_flush(q);
     claim_kick(q);
     if (again || refused)
-        retry_in(q, refused ? (double)q->master->conf->lease_ms / 3000 : 0);
+        retry_in(q, refused ? q->master->conf->lease_ms / 3 : 0);
 }
 
 void recover_passed_over(struct recovery *x, const struct redis_reply *r)
@@ -301,10 +300,10 @@ void recover_start(struct queue *q, bool owed)
     if (!owner_current(q) || q->master->life == LIFE_ENDED)
         return; /* the registration starts it again */
     if (!redis_link_up(q->master->work))
-        return retry_in(q, 0.1);
+        return retry_in(q, 100);
     struct recovery *x = calloc(1, sizeof *x);
     if (!x)
-        return retry_in(q, 1);
+        return retry_in(q, 1000);
     x->queue = q;
     x->epoch = epoch_ref(q->epoch);
     q->recover.run = x;

@@ -27,12 +27,6 @@ bool redis_is(const struct redis_reply *r, const char *text)
            memcmp(r->str, text, r->len) == 0;
 }
 
-int redis_check_url(const char *url, struct err *e)
-{
-    struct url parsed;
-    return url_parse(url, &parsed, e);
-}
-
 /* The server ---------------------------------------------------------------------------------- */
 
 static char *copy_of(const char *first, const char *second)

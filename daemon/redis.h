@@ -68,10 +68,6 @@ struct redis_options {
     size_t max_bulk; /* bytes of one string in a reply that are kept */
 };
 
-/* Checks the url alone, for the configuration: 0 or -EINVAL with a sentence. Never opens anything.
- */
-int redis_check_url(const char *url, struct err *e);
-
 /* Gives; NULL with *e. Copies the options, opens nothing yet. Borrows the loop. */
 struct redis *redis_new(struct ev_loop *loop, const struct redis_options *o, struct err *e)
     RUNS_ON(on_master);
@@ -114,8 +110,6 @@ struct redis_link *redis_link_new(struct redis *r, const char *name, const struc
 struct redis_link *redis_link_free(struct redis_link *l)
     RUNS_ON(on_master); /* takes; pending run with NULL */
 bool redis_link_up(const struct redis_link *l);
-const char *redis_link_name(const struct redis_link *l);
-struct redis *redis_link_server(const struct redis_link *l);
 uint64_t redis_link_cuts(const struct redis_link *l); /* grows by one at each cut or close */
 /* Drops the connection as if it had been cut (pending run with NULL, no `down`) and opens it anew
  * at once. */

@@ -1,6 +1,6 @@
 /* redis_link.h - what the files of the door share: redis.c (server), redis_link.c (a link's life),
- * redis_pipe.c (what goes over it). Nobody else includes it; the contract is redis.h. Runs on:
- * master. Never awaits. */
+ * redis_greet.c (its first words), redis_pipe.c (what goes over it). Nobody else includes it; the
+ * contract is redis.h. Runs on: master. Never awaits. */
 #ifndef DAEMON_REDIS_LINK_H
 #define DAEMON_REDIS_LINK_H
 
@@ -109,9 +109,13 @@ void redis_link_resolved(struct redis_link *l, const struct err *why);
 /* The connection has ended: pending commands run with NULL, then events, then backoff. The link may
  * be freed by then unless the caller holds it. */
 void redis_link_fail(struct redis_link *l, const struct err *why, bool refused);
+void redis_link_greeted(struct redis_link *l); /* it is up */
 void redis_link_timer(struct redis_link *l, int64_t at_ms);
 void redis_link_hold(struct redis_link *l);
 void redis_link_release(struct redis_link *l); /* frees it where it was asked for meanwhile */
+
+/* redis_greet.c: the server's answers end in redis_link_greeted or redis_link_fail. -ENOMEM */
+int redis_greet(struct redis_link *l);
 
 /* redis_pipe.c */
 int redis_pipe_add(struct redis_link *l, const struct redis_command *c, int64_t timeout_ms,

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
+#include "daemon/timer.h"
 
 #define CHANNEL "__redis__:invalidate"
 #define CHECK_MS 5000  /* is the hearer still there */
@@ -230,9 +231,7 @@ void tracking_turn(struct tracking *t)
 
 static void tick_in(struct tracking *t, int64_t ms)
 {
-    ev_timer_stop(t->master->loop, &t->tick);
-    ev_timer_set(&t->tick, (double)ms / 1000, 0);
-    ev_timer_start(t->master->loop, &t->tick);
+    timer_in(t->master->loop, &t->tick, ms);
 }
 
 static void blind(struct tracking *t)

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
+#include "daemon/timer.h"
 
 #define REFUSED_MS 200
 
@@ -32,9 +33,7 @@ void trial_deinit(struct master *m)
 
 static void again_in(struct master *m, int64_t ms)
 {
-    ev_timer_stop(m->loop, &m->trial.again);
-    ev_timer_set(&m->trial.again, (double)ms / 1000, 0);
-    ev_timer_start(m->loop, &m->trial.again);
+    timer_in(m->loop, &m->trial.again, ms);
 }
 
 void trial_add(struct batch *b)

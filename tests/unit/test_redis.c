@@ -310,17 +310,6 @@ static void a_gigabyte_of_arguments_is_refused(void **state)
     assert_int_equal(error, -EMSGSIZE);
 }
 
-static void an_address_is_checked_without_opening_it(void **state)
-{
-    struct err e;
-    (void)state;
-    assert_int_equal(redis_check_url("redis://127.0.0.1:6379/0", &e), 0);
-    assert_int_equal(redis_check_url("unix:///run/redis.sock?db=3", &e), 0);
-    assert_int_equal(redis_check_url("redis://", &e), -EINVAL);
-    assert_int_equal(redis_check_url("http://x", &e), -EINVAL);
-    assert_true(e.text[0]);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,7 +325,6 @@ int main(void)
         cmocka_unit_test(numbers_stay_right_while_their_room_moves),
         cmocka_unit_test(a_script_goes_by_its_sum_and_again_by_its_text),
         cmocka_unit_test(a_gigabyte_of_arguments_is_refused),
-        cmocka_unit_test(an_address_is_checked_without_opening_it),
     };
     return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
 }
