@@ -170,6 +170,17 @@ static void RUNS_ON(on_master) other_is_dead(struct queue *q, const char *epoch)
     log_info("own-run-fenced", "queue='%s' epoch=%s", q->conf->name, epoch);
 }
 
+static void RUNS_ON(on_master)
+    on_silent(struct redis_link *link, const struct redis_reply *r, void *data)
+{
+    (void)link;
+    struct queue *q = data;
+    if (r && r->type != REDIS_STRING)
+        trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
+    else if (r && r->len) /* else its beat has moved after all */
+        log_info("silent-namesake-fenced", "queue='%s' epoch=%s", q->conf->name, r->str);
+}
+
 static void RUNS_ON(on_master) other_stands_still(struct queue *q)
 {
     struct redis_command *c = queue_script(q, "fence", 3);
@@ -178,8 +189,7 @@ static void RUNS_ON(on_master) other_stands_still(struct queue *q)
     redis_arg_text(c, q->key.fenced);
     redis_arg_text(c, q->instance);
     redis_arg_text(c, q->owner.rival_score);
-    (void)redis_send(q->master->control, c, 0, NULL, NULL);
-    log_info("silent-namesake-fenced", "queue='%s' epoch=%s", q->conf->name, q->owner.rival);
+    (void)redis_send(q->master->control, c, 0, on_silent, q);
 }
 
 /* A foreign run holds the name: its beat decides. */
@@ -191,15 +201,16 @@ static void RUNS_ON(on_master) watch_rival(struct queue *q, const char *epoch, c
     int64_t now = clock_boot_ms();
     if (score->type == REDIS_STRING && score->len < sizeof beat)
         memcpy(beat, score->str, score->len + 1);
+    bool newer = strchr(epoch, ' '); /* the whole value: nobody but its writer fences it */
     if (strcmp(o->rival, epoch) != 0) {
         (void)snprintf(o->rival, sizeof o->rival, "%s", epoch);
         (void)strcpy(o->rival_score, beat);
         o->rival_moves = 0;
         o->rival_since_ms = o->rival_seen_ms = now;
-        log_warn("name-is-taken",
-                 "queue='%s' instance=%s by='%s' what='another run holds this name: waiting "
-                 "whether it lives'",
-                 q->conf->name, q->instance, who);
+        log_warn("name-is-taken", "queue='%s' instance=%s by='%s' what='%s'", q->conf->name,
+                 q->instance, who,
+                 newer ? "a newer version holds this name: waiting for its end"
+                       : "another run holds this name: waiting whether it lives");
     }
     if (strcmp(o->rival_score, beat) != 0) {
         (void)strcpy(o->rival_score, beat);
@@ -215,8 +226,10 @@ static void RUNS_ON(on_master) watch_rival(struct queue *q, const char *epoch, c
     if (sent - o->rival_seen_ms > lease_ms(q) * 4 / 15 || now - sent > lease_ms(q) / 15)
         o->rival_since_ms = now;
     o->rival_seen_ms = now;
-    if (sent - o->rival_since_ms >= lease_ms(q))
+    if (!newer && sent - o->rival_since_ms >= lease_ms(q)) {
+        o->rival_since_ms = now; /* refused, it is waited for anew */
         other_stands_still(q);
+    }
     kick_after(q, lease_ms(q) / 15);
 }
 
