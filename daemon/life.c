@@ -113,7 +113,7 @@ static void RUNS_ON(on_master) leave_queue(struct queue *q)
     }
     if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing || once_is_counting(q))
         return;
-    if (!owner_current(q) || q->recover.owed)
+    if (!owner_current(q) || !q->recover.compared)
         return owner_kick(q); /* after a cut a comparison comes before the release */
     if (q->batches)
         return giveback_all(q);

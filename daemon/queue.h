@@ -118,6 +118,7 @@ struct recover {
     bool again;           /* asked for while one was under way */
     bool waiting;         /* `run` waits for a free slot: there is something to take */
     bool known;           /* one was finished: nothing of a dead run is left */
+    bool compared;        /* ... since the registration: memory knows what is mine */
     uint32_t reading;     /* slots reserved for the LRANGE that is out; 0: none is */
     int64_t next_ms;      /* when to compare without a cause */
     ev_timer retry;

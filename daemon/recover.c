@@ -36,6 +36,7 @@ static void recovery_free(struct recovery *x)
         of->run = NULL;
     }
     of->owed = of->owed || x->calls; /* what is still taken is found by the next one */
+    of->compared = of->compared && !x->calls;
     for (struct recover_call *c = x->calls; c; c = c->next)
         c->of = NULL;
     epochs_clear(&x->open);
@@ -85,6 +86,7 @@ static void RUNS_ON(on_master) over(struct recovery *x)
     q->recover.again = false;
     q->recover.owed =
         paused || (again && q->recover.owed); /* what it was asked for may be newer than it */
+    q->recover.compared = !again;
     q->recover.next_ms = clock_now_ms() + 4 * q->master->conf->lease_ms;
     if (!refused) {
         q->recover.known = true;
@@ -290,6 +292,7 @@ static void RUNS_ON(on_master)
 void recover_start(struct queue *q, bool owed)
 {
     q->recover.owed = q->recover.owed || owed;
+    q->recover.compared = q->recover.compared && !owed;
     if (q->recover.run && !q->recover.waiting) {
         q->recover.again = true;
         return;
@@ -328,4 +331,5 @@ void recover_stop(struct queue *q)
         return;
     recovery_free(q->recover.run);
     q->recover.owed = false;
+    q->recover.compared = true; /* that came first */
 }

@@ -75,6 +75,45 @@ static void after_a_clean_exit_nothing_is_waited_for(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Nobody but its writer knows what a newer version's owner key says. */
+static void a_silent_one_of_a_newer_version_is_waited_for_and_said_once(void **state)
+{
+    struct scene *s = *state;
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:owner:e2e %s", "2 0123456789abcdef.1 1 host 7"),
+                     1);
+    assert_int_equal(ask_int(s, "ZADD rpopd:{queue}:owners 1700000000000 e2e"), 1);
+    push(s, "queue", "0.01");
+    scene_launch(s, "lease = 1.0; " ONE("sleep", ""));
+    scene_hold(s, 3000, daemon_alive(s->daemon) && ask_int(s, "LLEN queue") == 1);
+    assert_int_equal(daemon_logged(s->daemon, "name-is-taken"), 1);
+    assert_int_equal(daemon_logged(s->daemon, "silent-namesake-fenced"), 0);
+    assert_int_equal(ask_int(s, "DEL rpopd:{queue}:owner:e2e rpopd:{queue}:owners"), 2);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.01") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* What is fenced and may not be taken now is nobody's: no reason to stay. */
+static void one_that_ends_at_a_paused_queue_leaves_no_owner_behind(void **state)
+{
+    struct scene *s = *state;
+    push(s, "queue", "600.1");
+    scene_start(s, ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.1") == 1);
+    daemon_kill(s->daemon);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused why"), 1);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue-paused") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(daemon_logged(s->daemon, "left-behind"), 0);
+    assert_int_equal(ask_int(s, "EXISTS rpopd:{queue}:owner:e2e rpopd:{queue}:owners"), 0);
+    assert_int_equal(ask_int(s, "DEL rpopd:{queue}:paused"), 1);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.1") == 2);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 1);
+}
+
 static void one_that_was_frozen_and_lost_its_jobs_settles_nothing(void **state)
 {
     struct scene *s = *state;
@@ -123,6 +162,8 @@ int main(void)
         SCENE(the_jobs_of_a_dead_one_are_taken_over_after_a_lease),
         SCENE(a_live_one_is_left_alone_and_the_second_refuses),
         SCENE(after_a_clean_exit_nothing_is_waited_for),
+        SCENE(a_silent_one_of_a_newer_version_is_waited_for_and_said_once),
+        SCENE(one_that_ends_at_a_paused_queue_leaves_no_owner_behind),
         SCENE(one_that_was_frozen_and_lost_its_jobs_settles_nothing),
         SCENE(a_claim_that_was_answered_while_it_slept_is_not_begun),
     };
