@@ -14,6 +14,7 @@
  * scripts count what they popped, so the counters tell how many. */
 #include "daemon/queue.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,7 @@ void once_begin(struct batch *b, const struct redis_reply *element, uint32_t n, 
 struct redis_command *once_dead(struct job *j, const char *head, const char *counter)
 {
     struct queue *q = j->batch->queue;
+    assert(!j->large); /* claim_once answers nothing that is too large to be read */
     struct redis_command *c = queue_script(q, "dead_once", 3);
     redis_arg_text(c, q->key.dead);
     redis_arg_text(c, q->key.stats);

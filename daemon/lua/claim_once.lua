@@ -2,8 +2,9 @@
 -- args: epoch number from n bytes birth instance largest max age
 -- The claim of jobs that are delivered at most once: what it answers is nowhere else. from: `list`, or `retry`, whose
 -- records are taken when they are due. A payload larger than `largest`, which would not be read, becomes a dead
--- letter, and goes to `broken` where that is asked for; its length stands in its place. Where that is refused it returns to where it was. Answers what, how many
--- more there are, and the elements.
+-- letter, and goes to `broken` where that is asked for; its length stands in its place. A head for which no answer has
+-- room counts as if it were payload. Where that is refused it returns to where it was. Answers what, how many more there
+-- are, and the elements.
 local due, t = from == 'retry', now()
 local left, no = due and call('ZCOUNT', source, '-inf', t) or call('LLEN', queue), refused(owner, paused, epoch, number)
 if no then return {no, left} end
@@ -26,7 +27,7 @@ while #out - 2 < tonumber(n) and size < tonumber(bytes) do
   local element = pop()
   if not element then break end
   local begin = due and select(7, fields(element)) or 1
-  local length, entry, why = #element - begin + 1, element, nil
+  local length, entry, why = begin > 65536 and #element or #element - begin + 1, element, nil
   if length > tonumber(largest) then
     local ok
     ok, why = pcall(too_large, element, #out - 2, length)

@@ -285,6 +285,26 @@ static void so_can_one_with_much_output(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Together with its head it could not be read: Redis keeps what it cannot hand out. */
+static void a_record_with_too_large_a_head_is_dead_with_its_payload(void **state)
+{
+    static const char script[] =
+        "return redis.call('ZADD', KEYS[1], 1, 'a.1-1-0 1 1 0 1 1 {\"output\":\"' .. "
+        "string.rep('x', 100000) .. '\"}\\n' .. string.rep('p', 1048576))";
+    struct scene *s = *state;
+    scene_start(s, ONE("sleep", "delivery = \"at-most-once\"; max_payload = 1048576;"));
+    assert_int_equal(ask_int(s, "EVAL %s 1 rpopd:{queue}:retry", script), 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "ZCARD rpopd:{queue}:retry") == 0);
+    const char *record = letter(s, 0);
+    assert_non_null(strstr(record, "too large"));
+    const char *payload = strchr(record, '\n') + 1;
+    assert_int_equal(strspn(payload, "p"), 1048576);
+    assert_int_equal(payload[1048576], '\0');
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 static void cancelled_by_an_operator_it_is_dead(void **state)
 {
     struct scene *s = *state;
@@ -417,6 +437,7 @@ int main(void)
         SCENE(a_try_that_fails_is_the_last),
         SCENE(a_dead_letter_can_be_replayed),
         SCENE(so_can_one_with_much_output),
+        SCENE(a_record_with_too_large_a_head_is_dead_with_its_payload),
         SCENE(cancelled_by_an_operator_it_is_dead),
         SCENE(a_pause_keeps_the_jobs_in_the_list),
         SCENE(a_full_redis_is_drained),
