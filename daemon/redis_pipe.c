@@ -385,8 +385,11 @@ static bool take_answers(struct redis_link *l, const char *in, size_t len)
 static void ended(struct redis_link *l, int error)
 {
     struct err why;
-    if (l->finishing)
-        return redis_link_reset(l);
+    if (l->finishing) {
+        thread_assert(&on_master);
+        redis_link_reset(l);
+        return;
+    }
     (void)err_set(&why, error ? -error : -ECONNRESET, "%s",
                   error ? strerrordesc_np(error) : "the server closed the connection");
     redis_link_fail(l, &why, false);
