@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "common/callout.h"
@@ -31,7 +32,9 @@ struct pool { /* a worker's */
     const struct conf_queue *queue;
     struct program *program;
     struct pool_shared *shared;
-    bool watches; /* the idle ones; to the end of the loop, which comes before that of the pool */
+    /* An epoll of the pidfds of those that it has kept: their end is for this worker, whose loop
+     * may still hear of their pipes. -1: there were none yet. */
+    int keeper;
 };
 
 struct turn { /* a job's */
@@ -207,15 +210,18 @@ static void bury(struct pool *p, struct pool_member *m)
 static void on_idle_end(void *arg)
 {
     struct pool *p = arg;
-    for (struct pool_member *m; (m = pool_shared_ended(p->shared));)
+    for (struct pool_member *m; (m = pool_shared_ended(p->shared, p->keeper));)
         bury(p, m);
 }
 
 static void watch_idle(struct pool *p)
 {
-    if (!p->watches)
-        p->watches = loop_add_reader(loop_running(), pool_shared_pidfds(p->shared), on_idle_end, p,
-                                     NULL) == 0;
+    if (p->keeper >= 0 || (p->keeper = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        return;
+    if (loop_add_reader(loop_running(), p->keeper, on_idle_end, p, NULL) == 0)
+        return;
+    (void)close(p->keeper);
+    p->keeper = -1;
 }
 
 /* Awaits where it is not to be kept. */
@@ -233,8 +239,9 @@ static void put_back(struct turn *t, const struct pool_talk_end *end)
     }
     atomic_store(&t->job->pid, 0);
     pool_member_leave(t->member);
-    pool_shared_keep(t->pool->shared, t->member);
     watch_idle(t->pool);
+    t->member->keeper = t->pool->keeper;
+    pool_shared_keep(t->pool->shared, t->member);
     reap_soon();
 }
 
@@ -333,6 +340,8 @@ static void pool_exit(void *state)
     struct pool *p = state;
     if (!p)
         return;
+    if (p->keeper >= 0)
+        (void)close(p->keeper); /* the loop has ended before */
     pool_shared_put(p->shared);
     (void)program_free(p->program);
     free(p);
@@ -343,6 +352,7 @@ static int pool_init(const struct conf_queue *queue, void **ret_state, struct er
     struct pool *p = calloc(1, sizeof *p);
     if (p) {
         p->queue = queue;
+        p->keeper = -1;
         p->program = program_new(queue, e);
         p->shared = pool_shared_get(queue);
     }

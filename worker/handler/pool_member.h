@@ -15,6 +15,7 @@ struct pool_member {
     pid_t pid;
     unsigned jobs; /* it has answered */
     unsigned turn; /* of its start, see pool_shared_start */
+    int keeper;    /* while it is idle: the epoll that its end is told to; -1: none */
     char mark[64]; /* in its environment and that of all it starts */
 };
 

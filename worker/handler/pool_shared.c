@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/err.h"
@@ -19,7 +18,6 @@ struct pool_shared {
     unsigned users;
     pthread_mutex_t lock; /* guards what follows */
     struct pool_member *idle;
-    int pidfds;        /* an epoll of theirs */
     unsigned failures; /* of starts, one behind the other */
     int64_t start_ms;  /* no start before, where there were failures */
     char cause[ERR_TEXT_MAX];
@@ -38,11 +36,6 @@ static struct pool_shared *pool_new(const struct conf_queue *queue)
     if (!p)
         return NULL;
     p->queue = queue;
-    p->pidfds = epoll_create1(EPOLL_CLOEXEC);
-    if (p->pidfds < 0) {
-        free(p);
-        return NULL;
-    }
     (void)pthread_mutex_init(&p->lock, NULL);
     p->next = pools.first;
     return pools.first = p;
@@ -75,7 +68,6 @@ static void dissolve(struct pool_shared *p)
         pools.leaving = m;
     }
     (void)pthread_mutex_destroy(&p->lock);
-    (void)close(p->pidfds);
     free(p);
 }
 
@@ -96,40 +88,35 @@ void pool_shared_put(struct pool_shared *p)
 }
 
 /* Under the lock. */
-static struct pool_member *take(struct pool_shared *p, struct pool_member **at)
+static struct pool_member *take(struct pool_member **at)
 {
     struct pool_member *m = *at;
     *at = m->next;
-    (void)epoll_ctl(p->pidfds, EPOLL_CTL_DEL, m->pipes.pidfd, NULL);
+    (void)epoll_ctl(m->keeper, EPOLL_CTL_DEL, m->pipes.pidfd, NULL);
     return m;
 }
 
 struct pool_member *pool_shared_take(struct pool_shared *p)
 {
     (void)pthread_mutex_lock(&p->lock);
-    struct pool_member *m = p->idle ? take(p, &p->idle) : NULL;
+    struct pool_member *m = p->idle ? take(&p->idle) : NULL;
     (void)pthread_mutex_unlock(&p->lock);
     return m;
 }
 
-struct pool_member *pool_shared_ended(struct pool_shared *p)
+struct pool_member *pool_shared_ended(struct pool_shared *p, int keeper)
 {
     struct epoll_event event;
     struct pool_member *m = NULL;
     (void)pthread_mutex_lock(&p->lock);
-    if (epoll_wait(p->pidfds, &event, 1, 0) == 1) {
+    if (epoll_wait(keeper, &event, 1, 0) == 1) {
         struct pool_member **at = &p->idle;
         while (*at != event.data.ptr)
             at = &(*at)->next;
-        m = take(p, at);
+        m = take(at);
     }
     (void)pthread_mutex_unlock(&p->lock);
     return m;
-}
-
-int pool_shared_pidfds(const struct pool_shared *p)
-{
-    return p->pidfds;
 }
 
 /* One that cannot be watched is found when the next job takes it. */
@@ -139,7 +126,7 @@ void pool_shared_keep(struct pool_shared *p, struct pool_member *m)
     (void)pthread_mutex_lock(&p->lock);
     m->next = p->idle;
     p->idle = m;
-    (void)epoll_ctl(p->pidfds, EPOLL_CTL_ADD, m->pipes.pidfd, &event);
+    (void)epoll_ctl(m->keeper, EPOLL_CTL_ADD, m->pipes.pidfd, &event);
     (void)pthread_mutex_unlock(&p->lock);
 }
 

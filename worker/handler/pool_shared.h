@@ -24,12 +24,11 @@ void pool_shared_put(struct pool_shared *p);
 
 /* Gives the one that was kept last; NULL: none is idle. */
 struct pool_member *pool_shared_take(struct pool_shared *p);
-/* Takes one that belongs to no loop. */
+/* Takes one that belongs to no loop; m->keeper is set. */
 void pool_shared_keep(struct pool_shared *p, struct pool_member *m);
-/* Borrowed: readable while one has ended since it was kept, for any number of loops. */
-int pool_shared_pidfds(const struct pool_shared *p);
-/* Gives one that has ended since it was kept; NULL: none has. */
-struct pool_member *pool_shared_ended(struct pool_shared *p);
+/* Gives one that has ended since it was kept with this keeper, which is readable as long as there
+ * is one; NULL: none has. */
+struct pool_member *pool_shared_ended(struct pool_shared *p, int keeper);
 
 /* 0: a child may be started now, *ret_turn is for pool_shared_failed; else how long to wait: what
  * was started last came to nothing, and one at a time tries again. */
