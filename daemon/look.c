@@ -37,9 +37,9 @@ void look_at(struct queue *q)
 {
     trouble_look(&q->trouble, q->conf->name);
     owner_look(q);
+    rest_look(q);
     if (!owner_current(q) || q->look.out)
         return;
-    rest_look(q);
     hollow_look(q);
     giveback_look(q);
     bool due = clock_now_ms() >= q->recover.next_ms || q->adopt.strays;

@@ -381,7 +381,7 @@ void deliver_accepted(struct queue *q);
 
 /* ---- rest.c ---- */
 
-/* Once a look's time, while it is registered. */
+/* Once a look's time. */
 void rest_look(struct queue *q) RUNS_ON(on_master);
 /* Somebody's batches, or what is in passage, were read: they are there, or not. */
 void rest_seen(struct queue *q, enum tracked what, bool some) RUNS_ON(on_master);

@@ -28,6 +28,10 @@ void rest_look(struct queue *q)
 {
     struct rest *r = &q->rest;
     int64_t now = clock_now_ms();
+    if (r->on && !r->asks)
+        return rest_end(q); /* there was no memory for its end */
+    if (r->on || !owner_current(q))
+        return;
     if (is_in_use(q) || master_quiet(q->master) || !tracking_hears(q->master->tracking))
         return rest_end(q);
     if (!r->since_ms)

@@ -63,6 +63,29 @@ static void they_fail_while_tries_fail(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Of many queues one that rests is to be registered anew, under an epoch that there is no memory
+ * for. */
+static void they_fail_while_queues_wake(void **state)
+{
+    static const char owners[] = "return #redis.call('KEYS', 'rpopd:*:owner:*')";
+    struct scene *s = *state;
+    char *conf = scene_queues(80, "lease = 1.0;"), queue[8];
+    scene_start(s, conf);
+    free(conf);
+    scene_await(s, LIMIT_MS, ask_int(s, "EVAL %s 0", owners) == 80);
+    scene_await(s, LIMIT_MS, ask_int(s, "EVAL %s 0", owners) == 0);
+    atomic_store(&shaken->one_in, 2);
+    for (unsigned i = 1; i <= 40; i++) {
+        (void)snprintf(queue, sizeof queue, "q%u", i);
+        push_numbers(s, queue, "0.00", i, 1);
+    }
+    fail_some(s, 2, 40);
+    scene_await(s, LIMIT_MS, printed(s, "Done", "0.00", 41).distinct == 40);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(printed(s, "Done", "0.00", 41).total, 40);
+    assert_string_equal(left_over(s), "");
+}
+
 /* It says so and ends with 70, or it does without; and the next one takes everything. */
 static void they_fail_at_the_start(void **state)
 {
@@ -103,6 +126,7 @@ int main(void)
         SHAKEN(some_allocations_fail_in_mid_drain),
         SHAKEN(they_fail_while_links_are_cut),
         SHAKEN(they_fail_while_tries_fail),
+        SHAKEN(they_fail_while_queues_wake),
         SHAKEN(they_fail_at_the_start),
     };
     return scene_run(tests);
