@@ -39,9 +39,9 @@ static void a_thousand_queues_cost_next_to_nothing(void **state)
     scene_await(s, LIMIT_MS,
                 ask_int(s, "EVAL %s 0", "return #redis.call('KEYS', 'rpopd:*:owner:*')") == 1000);
     int64_t from = clock_now_ms() + 2000, end = from + 10000;
-    scene_await(s, 2 * LIMIT_MS, clock_now_ms() >= from);
+    scene_await(s, 2LL * LIMIT_MS, clock_now_ms() >= from);
     struct daemon_usage before = daemon_usage(s->daemon);
-    scene_await(s, 2 * LIMIT_MS, clock_now_ms() >= end);
+    scene_await(s, 2LL * LIMIT_MS, clock_now_ms() >= end);
     struct daemon_usage after = daemon_usage(s->daemon);
     print_message("# %lld sleeps, %lld us of CPU in 10 s, %lld kB, %d descriptors\n",
                   (long long)(after.switches - before.switches),
