@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "daemon/admin.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
@@ -160,11 +161,12 @@ static void RUNS_ON(on_master) answer(struct status *s)
     s->call = NULL;
     for (size_t i = 0; i < s->nrows; i++)
         admin_item(c, row_json(&s->rows[i]));
-    admin_ok(c, json_pack("{s:s, s:o, s:i, s:I, s:s, s:o, s:o, s:i, s:o}", "version", RPOPD_VERSION,
-                          "instance", admin_text(m->conf->instance, strlen(m->conf->instance)),
-                          "pid", (int)getpid(), "uptime_ms", (json_int_t)admin_uptime_ms(c), "life",
-                          life_name(m), "redis", redis(s), "workers", workers(m), "slots",
-                          (int)m->slots, "since_start", since_start(m)));
+    admin_ok(
+        c, json_pack("{s:s, s:o, s:i, s:I, s:s, s:o, s:o, s:i, s:o, s:I}", "version", RPOPD_VERSION,
+                     "instance", admin_text(m->conf->instance, strlen(m->conf->instance)), "pid",
+                     (int)getpid(), "uptime_ms", (json_int_t)admin_uptime_ms(c), "life",
+                     life_name(m), "redis", redis(s), "workers", workers(m), "slots", (int)m->slots,
+                     "since_start", since_start(m), "log_dropped", (json_int_t)log_dropped()));
 }
 
 static void status_free(struct status *s)

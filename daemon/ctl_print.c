@@ -181,6 +181,9 @@ static void print_status_head(const json_t *last, FILE *out)
     print_redis(json_object_get(last, "redis"), out);
     print_workers(last, out);
     print_since_start(json_object_get(last, "since_start"), out);
+    if (number_of(last, "log_dropped") > 0)
+        (void)fprintf(out, "log      %lld lines dropped: no room, no reader or no disk\n",
+                      number_of(last, "log_dropped"));
     (void)fputc('\n', out);
 }
 

@@ -91,13 +91,19 @@ struct tally printed(struct scene *s, const char *verb, const char *prefix, unsi
     return c.t;
 }
 
-struct tally printed_by_both(struct scene *s, const char *verb, const char *prefix, unsigned n)
+struct tally printed_by_all(struct daemon *const *all, unsigned daemons, const char *verb,
+                            const char *prefix, unsigned n)
 {
     struct count c = count_new(n);
-    count_lines(&c, s->daemon, verb, prefix);
-    count_lines(&c, s->second, verb, prefix);
+    for (unsigned i = 0; i < daemons; i++)
+        count_lines(&c, all[i], verb, prefix);
     free(c.of);
     return c.t;
+}
+
+struct tally printed_by_both(struct scene *s, const char *verb, const char *prefix, unsigned n)
+{
+    return printed_by_all((struct daemon *const[]){s->daemon, s->second}, 2, verb, prefix, n);
 }
 
 /* Of one look at the output: a job has printed the one before the other. */

@@ -137,6 +137,8 @@ struct tally printed(struct scene *s, const char *verb, const char *prefix,
 unsigned running(struct scene *s); /* how many print `Waiting` and not yet `Done` */
 /* The same for what both daemons printed. */
 struct tally printed_by_both(struct scene *s, const char *verb, const char *prefix, unsigned n);
+struct tally printed_by_all(struct daemon *const *all, unsigned daemons, const char *verb,
+                            const char *prefix, unsigned n);
 /* The numbers in the order of the lines; returns how many (at most max). */
 unsigned printed_order(struct scene *s, const char *verb, const char *prefix, unsigned *ret_numbers,
                        unsigned max);

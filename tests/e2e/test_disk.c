@@ -164,6 +164,9 @@ static void without_room_for_its_log_the_daemon_goes_on(void **state)
     json_decref(letter);
     assert_int_equal(daemon_logged(s->daemon, "event=job-dead"), 0); /* there was no room */
     make_room();
+    json_t *status = CTL_JSON(s, 0, "status");
+    assert_in_range(ctl_number(status, "log_dropped"), 1, 1000000);
+    json_decref(status);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(daemon_logged(s->daemon, "event=stopped"), 1);
     assert_int_equal(ask_int(s, "DEL rpopd:{queue}:dead"), 1);

@@ -29,14 +29,11 @@ static void live_for_a_while(struct scene *s, unsigned life)
     else
         daemon_start(s->daemon);
     (void)nanosleep(&(struct timespec){.tv_nsec = (long)scene_random(30000) * 1000}, NULL);
-    daemon_kill(s->daemon);
 }
 
-static void hundreds_of_kills_in_one_drain(void **state)
+/* Redis too at each so-manieth, just before it; 0: never. */
+static void kill_again_and_again(struct scene *s, unsigned kills, unsigned redis_each)
 {
-    struct scene *s = *state;
-    const unsigned kills =
-        (unsigned)scene_number("E2E_KILLS", scene_long() ? 2000 : 250 / SLOWNESS);
     unsigned pushed = 0, most_doubles = 0;
     configure(s);
     for (unsigned life = 0; life < kills; life++) {
@@ -45,6 +42,9 @@ static void hundreds_of_kills_in_one_drain(void **state)
             pushed += 500;
         }
         live_for_a_while(s, life);
+        if (redis_each && life % redis_each == 0)
+            scene_check(s, redis_server_restart(s->redis, true) == 0);
+        daemon_kill(s->daemon);
         long long in_flight = claimed(s, "queue");
         scene_check(s, in_flight <= SLOTS);
         most_doubles += (unsigned)in_flight;
@@ -60,6 +60,17 @@ static void hundreds_of_kills_in_one_drain(void **state)
     assert_int_equal(stat_of(s, "queue", "done"), pushed);
     assert_int_equal(stat_of(s, "queue", "dead"), 0);
     assert_string_equal(left_over(s), "");
+}
+
+static void hundreds_of_kills_in_one_drain(void **state)
+{
+    kill_again_and_again(
+        *state, (unsigned)scene_number("E2E_KILLS", scene_long() ? 2000 : 500 / SLOWNESS), 0);
+}
+
+static void redis_is_killed_with_it(void **state)
+{
+    kill_again_and_again(*state, scene_long() ? 400 : 40 / SLOWNESS, 4);
 }
 
 /* Every command ----------------------------------------------------------------------------------
@@ -158,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(hundreds_of_kills_in_one_drain),
+        DURABLE(redis_is_killed_with_it),
         SCENE(killed_at_each_command_the_next_life_goes_on),
     };
     return scene_run(tests);

@@ -223,17 +223,20 @@ static const char head[] =
     "\"redis\":{\"up\":false,\"address\":\"a\",\"error\":\"gone\",\"rtt_ms\":null,\"reconnects\":2}"
     ","
     "\"workers\":[{\"worker\":0,\"running\":1}],\"slots\":10,"
-    "\"since_start\":{\"done\":5,\"retried\":4,\"dead\":3,\"cancelled\":2,\"lost\":1}}";
+    "\"since_start\":{\"done\":5,\"retried\":4,\"dead\":3,\"cancelled\":2,\"lost\":1},\"log_"
+    "dropped\":7}";
 
 static void what_redis_did_not_tell_is_a_question_mark(void **state)
 {
     struct page *p = *state;
     print(p, PRINT_STATUS, false, unknown, head);
-    assert_non_null(strstr(printed(p), "rpopd    9, instance i, pid 5, up 1s, running\n"
-                                       "redis    a, down, 2 reconnects, gone\n"
-                                       "workers  1, running 1: 1 of 10 slots\n"
-                                       "jobs     5 done, 4 retried, 3 dead, 2 cancelled, 1 lost "
-                                       "since the start\n\n"));
+    assert_non_null(strstr(printed(p),
+                           "rpopd    9, instance i, pid 5, up 1s, running\n"
+                           "redis    a, down, 2 reconnects, gone\n"
+                           "workers  1, running 1: 1 of 10 slots\n"
+                           "jobs     5 done, 4 retried, 3 dead, 2 cancelled, 1 lost "
+                           "since the start\n"
+                           "log      7 lines dropped: no room, no reader or no disk\n\n"));
     assert_non_null(strstr(p->text, "q          ?        1        0      ?        ?     ?     ?"));
     assert_non_null(strstr(p->text, "OOM at claim\n"));
 }
