@@ -111,8 +111,9 @@ static int change(struct watched *x, const char *how)
  * that is less than an answer or two may take, during which no look is sent. */
 static int64_t gap_ms(const struct watch *w)
 {
+    const int64_t least = (int64_t)2 * WITHIN_MIN_MS;
     int64_t gap = w->lease_ms * 4 / 15;
-    return gap > 2 * WITHIN_MIN_MS ? gap : 2 * WITHIN_MIN_MS;
+    return gap > least ? gap : least;
 }
 
 int watch_see(struct watch *w, const char *name, const char *how, int64_t sent_ms, int64_t now_ms)
