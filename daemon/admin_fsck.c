@@ -229,6 +229,25 @@ static void end_step(struct fsck *f)
         f->step = FSCK_INFLIGHT;
 }
 
+void fsck_ask_page(struct fsck *f, const char *scan, const char *key, redis_fn fn)
+{
+    struct redis_command *c = f->master->command;
+    redis_begin(c, scan);
+    redis_arg_text(c, key);
+    redis_arg_text(c, *f->cursor ? f->cursor : "0");
+    redis_arg_text(c, "COUNT");
+    redis_arg_text(c, FSCK_PAGE);
+    fsck_ask(f, c, fn);
+}
+
+bool fsck_has_page(struct fsck *f, const struct redis_reply *r)
+{
+    bool page = fsck_is_page(r);
+    if (!page && !redis_is_error(r, "WRONGTYPE")) /* which was said */
+        fsck_fail(f, r);
+    return page;
+}
+
 void fsck_turn_page(struct fsck *f, const char *cursor)
 {
     bool last = strcmp(cursor, "0") == 0 || strcmp(cursor, "-1") == 0;
@@ -281,9 +300,7 @@ static void on_entries(struct redis_link *link, const struct redis_reply *r, voi
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    bool page = fsck_is_page(r);
-    if (!page && !redis_is_error(r, "WRONGTYPE")) /* which was said */
-        fsck_fail(f, r);
+    bool page = fsck_has_page(f, r);
     for (size_t i = 0; page && i < r->item[1].n; i += 2)
         if (fsck_is_text(&r->item[1].item[i]))
             fsck_check_batch(f, fsck_queue(f), f->no_scan ? "any" : "entry", r->item[1].item[i].str,
@@ -294,13 +311,7 @@ static void on_entries(struct redis_link *link, const struct redis_reply *r, voi
 
 static void RUNS_ON(on_master) ask_entries(struct fsck *f)
 {
-    struct redis_command *c = f->master->command;
-    redis_begin(c, "HSCAN");
-    redis_arg_text(c, fsck_queue(f)->key.batches);
-    redis_arg_text(c, *f->cursor ? f->cursor : "0");
-    redis_arg_text(c, "COUNT");
-    redis_arg_text(c, FSCK_PAGE);
-    fsck_ask(f, c, on_entries);
+    fsck_ask_page(f, "HSCAN", fsck_queue(f)->key.batches, on_entries);
 }
 
 static void on_owners(struct redis_link *link, const struct redis_reply *r, void *data)
@@ -308,9 +319,7 @@ static void on_owners(struct redis_link *link, const struct redis_reply *r, void
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    bool page = fsck_is_page(r);
-    if (!page && !redis_is_error(r, "WRONGTYPE"))
-        fsck_fail(f, r);
+    bool page = fsck_has_page(f, r);
     for (size_t i = 0; page && i < r->item[1].n; i += 2)
         if (fsck_is_text(&r->item[1].item[i]))
             fsck_check_owner(f, fsck_queue(f), f->no_scan ? "any" : "beat", r->item[1].item[i].str);
@@ -320,13 +329,7 @@ static void on_owners(struct redis_link *link, const struct redis_reply *r, void
 
 static void RUNS_ON(on_master) ask_owners(struct fsck *f)
 {
-    struct redis_command *c = f->master->command;
-    redis_begin(c, "ZSCAN");
-    redis_arg_text(c, fsck_queue(f)->key.owners);
-    redis_arg_text(c, *f->cursor ? f->cursor : "0");
-    redis_arg_text(c, "COUNT");
-    redis_arg_text(c, FSCK_PAGE);
-    fsck_ask(f, c, on_owners);
+    fsck_ask_page(f, "ZSCAN", fsck_queue(f)->key.owners, on_owners);
 }
 
 /* What is seen once may be on its way from a pop to its owner. */

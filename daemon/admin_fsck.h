@@ -70,6 +70,11 @@ void fsck_answered(struct fsck *f) RUNS_ON(on_master);
 void fsck_turn_page(struct fsck *f, const char *cursor);
 /* The answer of a SCAN: its cursor and its items. */
 bool fsck_is_page(const struct redis_reply *r);
+/* The same of a key, by HSCAN or ZSCAN, whose page is asked for where the last one ended. Without a
+ * page it cannot go on, unless the key is of another type, which its own step tells. */
+void fsck_ask_page(struct fsck *f, const char *scan, const char *key, redis_fn fn)
+    RUNS_ON(on_master);
+bool fsck_has_page(struct fsck *f, const struct redis_reply *r) RUNS_ON(on_master);
 bool fsck_is_text(const struct redis_reply *r); /* a string without a NUL within */
 /* Sends a script that answers findings, a line each: its kind and, behind a blank, more about it.
  * They are about that key and `detail`, in q, or in `name` where q is NULL. */

@@ -240,9 +240,7 @@ static void on_batches(struct redis_link *link, const struct redis_reply *r, voi
     (void)link;
     thread_assert(&on_master);
     struct fsck *f = data;
-    bool page = fsck_is_page(r);
-    if (!page && !redis_is_error(r, "WRONGTYPE"))
-        fsck_fail(f, r);
+    bool page = fsck_has_page(f, r);
     if (page && entries_add(&f->batches, &r->item[1]) < 0)
         fsck_no_memory(f);
     f->batch = 0;
@@ -259,13 +257,7 @@ void fsck_ask_inflight(struct fsck *f)
 {
     if (f->batches.n)
         return ask_jobs(f);
-    struct redis_command *c = f->master->command;
-    redis_begin(c, "HSCAN");
-    redis_arg_text(c, fsck_queue(f)->key.batches);
-    redis_arg_text(c, *f->cursor ? f->cursor : "0");
-    redis_arg_text(c, "COUNT");
-    redis_arg_text(c, FSCK_PAGE);
-    fsck_ask(f, c, on_batches);
+    fsck_ask_page(f, "HSCAN", fsck_queue(f)->key.batches, on_batches);
 }
 
 /* ---- retries and dead letters ---- */

@@ -71,13 +71,16 @@ class Servers:
             return False
         self.tmp = tempfile.mkdtemp(prefix="conf-redis-")
         sock = os.path.join(self.tmp, "s")
-        self.procs.append(subprocess.Popen(
+        p = subprocess.Popen(
             [exe, "--port", "0", "--unixsocket", sock, "--save", "", "--appendonly", "no",
-             "--dir", self.tmp], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL))
-        deadline = time.monotonic() + 10
-        while not os.path.exists(sock) and time.monotonic() < deadline:
-            time.sleep(0.02)
+             "--dir", self.tmp], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        self.procs.append(p)
+        for line in p.stdout:  # its log; what follows the last of these lines fits into the pipe
+            if b"ready to accept connections" in line.lower():
+                break
+        else:
+            sys.exit("check.py: redis-server does not start")
         self.env["CONF_REDIS_SOCK"] = sock
         return True
 

@@ -31,6 +31,22 @@ void plugin_start(struct scene *s, const char *name, const char *handler, const 
     free(text);
 }
 
+void plugin_push_deaf(struct scene *s, const char *how)
+{
+    char payload[128];
+    (void)snprintf(payload, sizeof payload, "%s %s/go", how, s->folder);
+    push(s, "queue", payload);
+}
+
+void plugin_let_go(const struct scene *s)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/go", s->folder);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    (void)fclose(f);
+}
+
 static bool id_of_the_one(struct scene *s, char *ret_id, size_t size)
 {
     json_t *jobs = CTL_JSON(s, 0, "jobs");

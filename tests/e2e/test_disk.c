@@ -92,15 +92,21 @@ static int free_disk(void **state)
     return r;
 }
 
-static void without_room_for_its_log_redis_refuses_writes(void **state)
+/* In the midst of a drain, and the daemon has told of it. */
+static void drain_until_full(struct scene *s, const char *told)
 {
-    struct scene *s = *state;
     if (!*disk)
         skip();
     drain_begin(s, 1000, 20);
     drain_reach(s, 200);
     fill();
-    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "MISCONF") > 0);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, told) > 0);
+}
+
+static void without_room_for_its_log_redis_refuses_writes(void **state)
+{
+    struct scene *s = *state;
+    drain_until_full(s, "MISCONF");
     unsigned lines = daemon_log_lines(s->daemon);
     int64_t cpu = daemon_usage(s->daemon).cpu_us;
     scene_hold(s, 1500, daemon_alive(s->daemon));
@@ -115,12 +121,7 @@ static void without_room_for_its_log_redis_refuses_writes(void **state)
 static void without_room_for_what_it_syncs_redis_ends(void **state)
 {
     struct scene *s = *state;
-    if (!*disk)
-        skip();
-    drain_begin(s, 1000, 20);
-    drain_reach(s, 200);
-    fill();
-    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=redis-lost") > 0);
+    drain_until_full(s, "event=redis-lost");
     make_room();
     assert_int_equal(redis_server_restart(s->redis, true), 0);
     drain_heals(s);

@@ -5,23 +5,6 @@
 #define BLOCKING "blocking = true;"
 #define LEFT_MAX 64 /* as rpopd_plugin(3) says */
 
-/* A job whose function ends when `let_go` was called, and not before. */
-static void push_deaf(struct scene *s)
-{
-    char payload[128];
-    (void)snprintf(payload, sizeof payload, "deaf %s/go", s->folder);
-    push(s, "queue", payload);
-}
-
-static void let_go(const struct scene *s)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/go", s->folder);
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    (void)fclose(f);
-}
-
 static void the_loop_goes_on_beside_many_that_block(void **state)
 {
     struct scene *s = *state;
@@ -92,7 +75,7 @@ static void a_deaf_one_is_left_behind(void **state)
 {
     struct scene *s = *state;
     plugin_start(s, "act", BLOCKING, "concurrency = 1; ", "attempts = 1;");
-    push_deaf(s);
+    plugin_push_deaf(s, "deaf");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
     plugin_cancel(s);
     push(s, "queue", "next");
@@ -100,7 +83,7 @@ static void a_deaf_one_is_left_behind(void **state)
     assert_int_equal(stat_of(s, "queue", "cancelled"), 1);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
     assert_int_equal(daemon_logged(s->daemon, "event=plugin-left-behind queue='queue' id="), 1);
-    let_go(s);
+    plugin_let_go(s);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf ends") == 1);
     push(s, "queue", "last");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2);
@@ -115,11 +98,11 @@ static void no_more_than_so_many_are_left_behind(void **state)
     struct scene *s = *state;
     plugin_start(s, "act", BLOCKING, "", "attempts = 1; timeout = 0.2;");
     for (int i = 0; i <= LEFT_MAX; i++)
-        push_deaf(s);
+        plugin_push_deaf(s, "deaf");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "dead") == LEFT_MAX);
     assert_int_equal(daemon_logged(s->daemon, "plugin-left-behind"), LEFT_MAX);
     scene_hold(s, 300, claimed(s, "queue") == 1);
-    let_go(s);
+    plugin_let_go(s);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf ends") == LEFT_MAX + 1);
     assert_int_equal(stat_of(s, "queue", "dead"), LEFT_MAX);
@@ -130,7 +113,7 @@ static void a_stop_gives_a_deaf_one_back(void **state)
 {
     struct scene *s = *state;
     plugin_start(s, "act", BLOCKING, "shutdown_timeout = 0.1; ", "attempts = 1;");
-    push_deaf(s);
+    plugin_push_deaf(s, "deaf");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
@@ -144,7 +127,7 @@ static void quit_ends_beside_a_deaf_one_at_once(void **state)
 {
     struct scene *s = *state;
     plugin_start(s, "act", BLOCKING, "", "attempts = 1;");
-    push_deaf(s);
+    plugin_push_deaf(s, "deaf");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
     scene_stop(s, SIGQUIT, 0, WITHIN(1000));
     assert_int_equal(ask_int(s, "LLEN queue"), 1);

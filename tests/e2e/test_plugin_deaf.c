@@ -3,36 +3,20 @@
 #include "tests/e2e/exec.h"
 #include "tests/e2e/plugin.h"
 
-static void push_deaf(struct scene *s, const char *how)
-{
-    char payload[128];
-    (void)snprintf(payload, sizeof payload, "%s %s/go", how, s->folder);
-    push(s, "queue", payload);
-}
-
 /* What does not listen is left behind: its slot is free, its job settled; what it returns at last
  * is dropped. */
-static void let_go(const struct scene *s)
-{
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/go", s->folder);
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    (void)fclose(f);
-}
-
 static void a_deaf_one_is_left_behind(void **state)
 {
     struct scene *s = *state;
     plugin_start(s, "act", "", "concurrency = 1; ", "result: { list = \"results\"; };");
-    push_deaf(s, "stubborn");
+    plugin_push_deaf(s, "stubborn");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "stubborn begins") == 1);
     plugin_cancel(s);
     push(s, "queue", "next");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
     assert_int_equal(stat_of(s, "queue", "cancelled"), 1);
     assert_int_equal(daemon_logged(s->daemon, "event=plugin-left-behind queue='queue' id="), 1);
-    let_go(s);
+    plugin_let_go(s);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "stubborn ends, cancelled") == 1);
     push(s, "queue", "last");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2);
@@ -49,7 +33,7 @@ static void the_end_comes_beside(struct scene *s, const char *how, int signal, i
     plugin_start(s, "act", "", "shutdown_timeout = 0.1; ", "");
     push(s, "queue", "done before");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
-    push_deaf(s, how);
+    plugin_push_deaf(s, how);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, begins) == 1);
     scene_stop(s, signal, 0, limit_ms);
     assert_int_equal(daemon_logged(s->daemon, "event=worker-stuck"), 1);
@@ -87,7 +71,7 @@ static void its_neighbours_are_given_back(void **state)
     push(s, "popped", "1000");
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "line='up'") == 1);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 1000") == 1);
-    push_deaf(s, "hog");
+    plugin_push_deaf(s, "hog");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "hog begins") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
@@ -102,11 +86,11 @@ static void what_comes_back_late_is_not_settled(void **state)
 {
     struct scene *s = *state;
     plugin_start(s, "act", "", "shutdown_timeout = 0.1; ", "result: { list = \"results\"; };");
-    push_deaf(s, "hog");
+    plugin_push_deaf(s, "hog");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "hog begins") == 1);
     daemon_signal(s->daemon, SIGTERM);
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=given-up running=1") == 1);
-    let_go(s);
+    plugin_let_go(s);
     assert_int_equal(daemon_wait(s->daemon, LIMIT_MS), 0);
     assert_int_equal(ask_int(s, "LLEN queue"), 1);
     assert_int_equal(ask_int(s, "LLEN results"), 0);
