@@ -19,6 +19,7 @@
 #include "common/conf_source.h"
 #include "common/conf_table.h"
 #include "common/conf_value.h"
+#include "common/log.h"
 #include "common/text.h"
 
 #define PATH_MAX_BYTES 200
@@ -222,6 +223,13 @@ static void check_targets(struct load *l, const struct place *p, const struct co
     }
 }
 
+static char *label_of(const char *name)
+{
+    char quoted[LOG_QUOTE_MAX];
+    (void)log_quote(name, strlen(name), quoted);
+    return strndup(quoted + 1, strlen(quoted) - 2);
+}
+
 static void load_queue(struct load *l, struct conf_queue *q, size_t index,
                        const config_setting_t *s)
 {
@@ -233,6 +241,8 @@ static void load_queue(struct load *l, struct conf_queue *q, size_t index,
     const config_setting_t *handler = config_setting_get_member(s, "handler");
     q->handler.line = line_of(handler ? handler : s);
     load_group(l, &place, "", s);
+    if (q->name && !(q->label = label_of(q->name)))
+        l->source.no_memory = true;
     check_required(l, &place, q->handler.type, line_of(s));
     check_types(l, &place, q->handler.type);
     check_once(l, &place, q);
@@ -447,6 +457,7 @@ struct conf *conf_free(struct conf *c)
     for (size_t i = 0; i < c->nqueues; i++) {
         free_secret(c->queues[i].handler.http.secret);
         free_rows(&conf_queue_rows, &c->queues[i]);
+        free(c->queues[i].label);
     }
     free(c->queues);
     for (char **name = c->not_in_effect; name && *name; name++)

@@ -63,6 +63,7 @@ struct conf_handler {
 
 struct conf_queue {
     char *name;
+    char *label; /* the name as it stands between apostrophes in the log: escaped, cut */
     struct conf_handler handler;
     int weight, priority, concurrency; /* concurrency 0: no limit of its own */
     int64_t timeout_ms;                /* 0: none */

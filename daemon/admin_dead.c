@@ -263,7 +263,7 @@ static const char *what_of(const struct dead *d)
 static void RUNS_ON(on_master) taken(struct dead *d)
 {
     const struct admin_request *r = admin_request(d->call);
-    log_info("admin-dead", "queue='%s' what=%s id=%s jobs=%lld", d->queue->conf->name, what_of(d),
+    log_info("admin-dead", "queue='%s' what=%s id=%s jobs=%lld", d->queue->conf->label, what_of(d),
              *r->id ? r->id : "all", d->took);
     end(d, json_pack("{s:I, s:I}", r->command == ADMIN_DEAD_RETRY ? "retried" : "dropped",
                      (json_int_t)d->took, "unreadable", (json_int_t)d->bad));

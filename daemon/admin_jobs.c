@@ -125,7 +125,7 @@ void admin_cancel(struct admin_call *c)
             c, "no job %s is in flight in this daemon: rpopctl jobs lists those that are", id);
     if (!dispatch_cancel_job(j, CANCEL_OPERATOR))
         return admin_fail(c, "job %s has ended already: Redis is being told", id);
-    log_info("admin-cancel", "queue='%s' id=%s state=%s", j->conf->name, id, state);
+    log_info("admin-cancel", "queue='%s' id=%s state=%s", j->conf->label, id, state);
     admin_ok(c, json_pack("{s:s, s:s}", "id", id, "state", state));
 }
 
@@ -135,7 +135,7 @@ static void log_job(const struct job *j)
 {
     char id[JOB_ID_MAX];
     log_info("job", "queue='%s' id=%s age_ms=%lld state=%s worker=%d handler=%s pid=%d attempt=%u",
-             j->conf->name, job_id(j, id), (long long)(clock_wall_ms() - j->first_ms),
+             j->conf->label, job_id(j, id), (long long)(clock_wall_ms() - j->first_ms),
              jobs_state(j), j->running ? (int)j->worker : -1, j->conf->handler.type,
              atomic_load(&j->pid), j->attempt);
 }

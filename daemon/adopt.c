@@ -38,15 +38,17 @@ static void RUNS_ON(on_master)
     (void)link;
     struct fencing *f = data;
     struct queue *q = f->queue;
+    char quoted[LOG_QUOTE_MAX];
     bool moved = r && (r->type == REDIS_STRING ? !r->len : !r->integer); /* it does live */
     if (!r || r->type == REDIS_ERROR) {
         watch_anew(&q->adopt.watch); /* it takes no writes: nobody can beat either */
         if (r)
             trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
     } else if (!moved) {
+        const char *epoch = r->type == REDIS_STRING ? r->str : f->epoch;
         log_warn("instance-fenced",
                  "queue='%s' instance=%s epoch=%s what='it is gone: its jobs are taken over'",
-                 q->conf->name, f->instance, r->type == REDIS_STRING ? r->str : f->epoch);
+                 q->conf->label, f->instance, log_quote(epoch, strlen(epoch), quoted));
         recover_start(q, true);
     } else {
         recover_start(q, false); /* or it had no owner key: what it held belongs to nobody */

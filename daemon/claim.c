@@ -106,7 +106,7 @@ int claim_open(struct queue *q)
     q->claim.again.data = q;
     q->claim.depth = m->many ? 0 : BURST_JOBS; /* not known yet: the first claim asks */
     q->claim.link = m->many ? m->claims->shared[m->nqueues % SHARED_LINKS]
-                            : redis_link_new(m->redis, q->conf->name, &link_events, m);
+                            : redis_link_new(m->redis, q->conf->label, &link_events, m);
     if (!q->claim.link ||
         share_join(&m->claims->classes, &q->claim.share, q->conf->priority, q->conf->weight) < 0)
         return -1;

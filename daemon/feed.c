@@ -21,7 +21,7 @@ int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
         master_short(q->master);
         return -ENOMEM;
     }
-    log_info("batch-found", "queue='%s' batch=%s jobs=%u recoveries=%u", q->conf->name, b->field,
+    log_info("batch-found", "queue='%s' batch=%s jobs=%u recoveries=%u", q->conf->label, b->field,
              b->unsettled, b->recoveries);
     queue_add(q, b);
     if (b->recoveries >= (unsigned)q->conf->max_recoveries && b->unsettled)

@@ -191,7 +191,7 @@ void giveback_look(struct queue *q)
             continue;
         b->pass = true;
         log_info("passed-on", "queue='%s' batch=%s what='no slot for it within a lease'",
-                 q->conf->name, b->field);
+                 q->conf->label, b->field);
         giveback_batch(b);
     }
 }

@@ -54,7 +54,7 @@ void once_init(struct queue *q)
 
 static void say_lost(const struct queue *q, uint64_t jobs, const char *what)
 {
-    log_error("jobs-lost", "queue='%s' jobs=%" PRIu64 " what='%s'", q->conf->name, jobs, what);
+    log_error("jobs-lost", "queue='%s' jobs=%" PRIu64 " what='%s'", q->conf->label, jobs, what);
 }
 
 static uint32_t not_done(const struct batch *b)
@@ -108,7 +108,7 @@ void once_unanswered(const struct batch *b, uint32_t n)
         "claim-unanswered",
         "queue='%s' jobs_at_most=%u what='delivered at most once: what was popped is lost with "
         "the answer'",
-        b->queue->conf->name, n);
+        b->queue->conf->label, n);
 }
 
 /* It was too large: the script has made it a dead letter. */
@@ -117,9 +117,9 @@ static void buried(struct batch *b, uint32_t index, int64_t bytes)
     b->unsettled--;
     b->queue->master->dead++;
     log_warn("job-dead",
-             "queue='%s' id=%s-%u attempt=1 reason=\"too large: %" PRId64
-             " bytes, max_payload is %" PRId64 "\"",
-             b->queue->conf->name, b->birth, index, bytes, b->queue->conf->max_payload);
+             "queue='%s' id=%s-%u attempt=1 reason='too large: %" PRId64
+             " bytes, max_payload is %" PRId64 "'",
+             b->queue->conf->label, b->birth, index, bytes, b->queue->conf->max_payload);
 }
 
 /* A record's head is kept as it is: it goes back so where the job does not begin. */
@@ -193,7 +193,7 @@ void once_undelivered(const struct queue *q, unsigned n)
     log_warn("delivery-unanswered",
              "queue='%s' jobs=%u what='delivered at most once: their results may be lost with the "
              "answer'",
-             q->conf->name, n);
+             q->conf->label, n);
 }
 
 int once_flush(struct batch *b)

@@ -127,8 +127,8 @@ static void RUNS_ON(on_master) lose(struct queue *q, const char *why)
     if (owner_new_epoch(q) < 0) {
         kick_after(q, 1000); /* it will be told the same */
     } else {
-        log_error("epoch-lost", "queue='%s' epoch=%s why='%s' running=%u", q->conf->name, old->name,
-                  why, old->running);
+        log_error("epoch-lost", "queue='%s' epoch=%s why='%s' running=%u", q->conf->label,
+                  old->name, why, old->running);
         atomic_store(&old->start_until, INT64_MIN);
         dispatch_abandon(q);
         claim_stop(q);
@@ -167,7 +167,7 @@ static void RUNS_ON(on_master) other_is_dead(struct queue *q, const char *epoch)
     q->owner.asking = redis_send(q->master->control, c, 0, on_fenced, q) == 0;
     if (!q->owner.asking)
         return kick_after(q, 1000);
-    log_info("own-run-fenced", "queue='%s' epoch=%s", q->conf->name, epoch);
+    log_info("own-run-fenced", "queue='%s' epoch=%s", q->conf->label, epoch);
 }
 
 static void RUNS_ON(on_master)
@@ -175,10 +175,12 @@ static void RUNS_ON(on_master)
 {
     (void)link;
     struct queue *q = data;
+    char quoted[LOG_QUOTE_MAX];
     if (r && r->type != REDIS_STRING)
         trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
     else if (r && r->len) /* else its beat has moved after all */
-        log_info("silent-namesake-fenced", "queue='%s' epoch=%s", q->conf->name, r->str);
+        log_info("silent-namesake-fenced", "queue='%s' epoch=%s", q->conf->label,
+                 log_quote(r->str, r->len, quoted));
 }
 
 static void RUNS_ON(on_master) other_stands_still(struct queue *q)
@@ -197,7 +199,7 @@ static void RUNS_ON(on_master) watch_rival(struct queue *q, const char *epoch, c
                                            const struct redis_reply *score, int64_t sent)
 {
     struct owner *o = &q->owner;
-    char beat[sizeof o->rival_score] = "";
+    char beat[sizeof o->rival_score] = "", quoted[LOG_QUOTE_MAX];
     int64_t now = clock_boot_ms();
     if (score->type == REDIS_STRING && score->len < sizeof beat)
         memcpy(beat, score->str, score->len + 1);
@@ -207,8 +209,8 @@ static void RUNS_ON(on_master) watch_rival(struct queue *q, const char *epoch, c
         (void)strcpy(o->rival_score, beat);
         o->rival_moves = 0;
         o->rival_since_ms = o->rival_seen_ms = now;
-        log_warn("name-is-taken", "queue='%s' instance=%s by='%s' what='%s'", q->conf->name,
-                 q->instance, who,
+        log_warn("name-is-taken", "queue='%s' instance=%s by=%s what='%s'", q->conf->label,
+                 q->instance, log_quote(who, strlen(who), quoted),
                  newer ? "a newer version holds this name: waiting for its end"
                        : "another run holds this name: waiting whether it lives");
     }
@@ -348,7 +350,7 @@ static void RUNS_ON(on_master)
         } else {
             if (!q->owner.asking)
                 log_warn("owner-key-gone", "queue='%s' epoch=%s what='registering again'",
-                         q->conf->name, q->epoch->name);
+                         q->conf->label, q->epoch->name);
             owner_doubt(q);
         }
     }

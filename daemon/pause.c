@@ -3,6 +3,8 @@
  * gone (of many queues tracking.c tells). Its value is the reason, for people. */
 #include "daemon/queue.h"
 
+#include <string.h>
+
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/timer.h"
@@ -31,7 +33,7 @@ static void look_in(struct queue *q, int64_t ms)
 static void RUNS_ON(on_master) resume(struct queue *q)
 {
     q->pause.on = false;
-    log_info("queue-resumed", "queue='%s'", q->conf->name);
+    log_info("queue-resumed", "queue='%s'", q->conf->label);
     look_at(q);
     dispatch_pump(q);
     claim_kick(q);
@@ -39,12 +41,13 @@ static void RUNS_ON(on_master) resume(struct queue *q)
 
 static void tell(struct queue *q, const struct redis_reply *value)
 {
-    char quoted[LOG_QUOTE_MAX];
+    char key[LOG_QUOTE_MAX], quoted[LOG_QUOTE_MAX];
     const char *reason = value->type == REDIS_STRING ? value->str : "";
     if (q->pause.told)
         return;
     q->pause.told = true;
-    log_info("queue-paused", "queue='%s' key='%s' reason=%s", q->conf->name, q->key.paused,
+    log_info("queue-paused", "queue='%s' key=%s reason=%s", q->conf->label,
+             log_quote(q->key.paused, strlen(q->key.paused), key),
              log_quote(reason, value->type == REDIS_STRING ? value->len : 0, quoted));
 }
 

@@ -158,7 +158,7 @@ void recover_vanished(struct batch *b)
     log_error("batch-vanished",
               "queue='%s' batch=%s lost=%u what='its list was deleted: what runs goes on, and is "
               "not settled'",
-              q->conf->name, b->field, b->unsettled);
+              q->conf->label, b->field, b->unsettled);
     settle_lost(q, b->unsettled);
     q->unread -= batch_unread(b);
     q->master->unread -= batch_unread(b);

@@ -57,7 +57,7 @@ static void RUNS_ON(on_master)
     bool wanted = !q->rest.asks; /* something came meanwhile */
     q->rest.on = true;
     owner_released(q);
-    log_debug("queue-rests", "queue='%s'", q->conf->name);
+    log_debug("queue-rests", "queue='%s'", q->conf->label);
     if (wanted)
         rest_end(q);
 }
@@ -80,6 +80,6 @@ void rest_end(struct queue *q)
     if (!r->on || owner_new_epoch(q) < 0)
         return;
     r->on = false;
-    log_debug("queue-wakes", "queue='%s'", q->conf->name);
+    log_debug("queue-wakes", "queue='%s'", q->conf->label);
     owner_kick(q);
 }

@@ -144,11 +144,11 @@ static void log_failure(const struct job *j)
     const char *why = j->reason ? j->reason : "";
     (void)log_quote(why, strlen(why), quoted);
     if (j->outcome == JOB_DEAD)
-        log_warn("job-dead", "queue='%s' id=%s attempt=%u reason=%s", j->conf->name, job_id(j, id),
+        log_warn("job-dead", "queue='%s' id=%s attempt=%u reason=%s", j->conf->label, job_id(j, id),
                  j->attempt, quoted);
     else
         log_info("job-retry", "queue='%s' id=%s attempt=%u of=%d delay_ms=%" PRId64 " reason=%s",
-                 j->conf->name, job_id(j, id), j->attempt, j->conf->attempts, j->delay_ms, quoted);
+                 j->conf->label, job_id(j, id), j->attempt, j->conf->attempts, j->delay_ms, quoted);
 }
 
 void settle_ended(struct job *j)

@@ -332,7 +332,7 @@ static void not_the_length(struct settle_call *call)
     log_error("batch-changed",
               "queue='%s' batch=%s what='its list has not the length that is known: somebody else "
               "wrote to it; it is read again'",
-              b->queue->conf->name, b->field);
+              b->queue->conf->label, b->field);
     unsettle(call->jobs, false);
 }
 

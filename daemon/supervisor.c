@@ -77,7 +77,7 @@ static const char *trouble_at_queues(const struct master *m, const char **ret_qu
 {
     for (size_t i = 0; i < m->nqueues; i++) {
         const char *code = trouble_any(&m->queues[i]->trouble);
-        *ret_queue = m->queues[i]->conf->name;
+        *ret_queue = m->queues[i]->conf->label;
         if (code)
             return code;
     }

@@ -34,10 +34,11 @@ static int RUNS_ON(on_master) have(struct batch *b, const struct redis_reply *at
 static void RUNS_ON(on_master) not_taken(struct recovery *x, const struct entry *e, const char *why)
 {
     struct queue *q = x->queue;
+    char quoted[LOG_QUOTE_MAX];
     if (strcmp(why, "newer") == 0) {
         x->refused = true;
         log_warn("newer-format", "queue='%s' batch=%s what='left alone: a newer version wrote it'",
-                 q->conf->name, e->field);
+                 q->conf->label, log_quote(e->field, strlen(e->field), quoted));
     }
     if (strcmp(why, "not owner") == 0) {
         owner_doubt(q);
@@ -112,7 +113,7 @@ static int RUNS_ON(on_master) send_take(struct recovery *x)
     if (*index)
         log_warn("crash-note",
                  "queue='%s' job=%s what='the last run died while this job ran: it gets a strike'",
-                 q->conf->name, note);
+                 q->conf->label, note);
     struct recover_call *call = b && old && old_acked ? recover_call_new(x, b) : NULL;
     int r = -1;
     if (call) {

@@ -43,7 +43,7 @@ void trial_add(struct batch *b)
     log_warn("trial",
              "queue='%s' batch=%s jobs=%u recoveries=%u what='its jobs run one at a time: one of "
              "them may bring the daemon down'",
-             b->queue->conf->name, b->field, b->unsettled, b->recoveries);
+             b->queue->conf->label, b->field, b->unsettled, b->recoveries);
 }
 
 void trial_end(struct batch *b)

@@ -48,6 +48,12 @@ static unsigned other_place(const struct trouble *t, unsigned than, const char *
     return i;
 }
 
+/* What is put into lines as it is. */
+static bool is_of_code(char c)
+{
+    return c > ' ' && c <= '~' && c != '\'' && c != '\\';
+}
+
 void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
                 const struct redis_reply *r)
 {
@@ -55,11 +61,10 @@ void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
     const char *text = "an answer that no script gives";
     size_t len = strlen(text);
     if (r->type == REDIS_ERROR) {
-        size_t n = strcspn(r->str, " ");
-        if (n >= sizeof code)
-            n = sizeof code - 1;
-        if (n) { /* an error without a first word is one too */
-            memcpy(code, r->str, n);
+        if (is_of_code(*r->str)) { /* an error without a first word is one too */
+            size_t n = 0;
+            for (; n < sizeof code - 1 && is_of_code(r->str[n]); n++)
+                code[n] = r->str[n];
             code[n] = '\0';
         }
         text = r->str;

@@ -358,6 +358,24 @@ static void huge_payloads_in_a_backlog_hold_nothing_up(void **state)
     stop_at_rest(s);
 }
 
+/* The log -----------------------------------------------------------------------------------------
+ */
+
+static void a_queue_s_name_forges_no_field_of_the_log(void **state)
+{
+    struct scene *s = *state;
+    push(s, "a' event='forged' b=\\\n", "no number");
+    scene_start(s, "log: { format = \"json\"; }; queues = (" QUEUE("queue", "sleep", "") ", " QUEUE(
+                       "a' event='forged' b=\\\\\\n", "sleep", "") "); ");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "\"event\":\"job-dead\"") == 1);
+    assert_int_equal(
+        daemon_logged(
+            s->daemon,
+            "\"event\":\"job-dead\",\"queue\":\"a' event='forged' b=\\\\\\u000a\",\"id\":"),
+        1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +392,7 @@ int main(void)
         SCENE(too_large_is_dead_for_null_too),
         SCENE(huge_payloads_cost_no_memory),
         SCENE(huge_payloads_in_a_backlog_hold_nothing_up),
+        SCENE(a_queue_s_name_forges_no_field_of_the_log),
     };
     return scene_run(tests);
 }

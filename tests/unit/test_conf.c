@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "common/log.h"
+
 static void defaults_are_those_of_the_table(void **state)
 {
     (void)state;
@@ -240,6 +242,25 @@ static void all_mistakes_are_shown_up_to_a_limit(void **state)
     assert_non_null(strstr(said, "\nf: 10 more mistakes are not shown\n"));
 }
 
+static void a_name_is_escaped_for_the_log(void **state)
+{
+    (void)state;
+    char text[1000], name[400];
+    struct conf *c =
+        good("queues = ({ name = \"it's\\n\\\\\\x1b\"; handler: { type = \"null\"; }; });");
+    assert_string_equal(c->queues[0].name, "it's\n\\\x1b");
+    assert_string_equal(c->queues[0].label, "it\\'s\\n\\\\\\x1b");
+    (void)conf_free(c);
+    memset(name, '\'', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    (void)snprintf(text, sizeof text,
+                   "queues = ({ name = \"%s\"; handler: { type = \"null\"; }; });", name);
+    c = good(text);
+    assert_int_equal(strlen(c->queues[0].name), sizeof name - 1);
+    assert_in_range(strlen(c->queues[0].label), 200, LOG_QUOTE_MAX);
+    (void)conf_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +271,7 @@ int main(void)
         cmocka_unit_test(near_misses_are_named),
         cmocka_unit_test(what_is_required_is_missed),
         cmocka_unit_test(a_list_is_consumed_by_one_queue),
+        cmocka_unit_test(a_name_is_escaped_for_the_log),
         cmocka_unit_test(a_queue_does_not_push_to_itself),
         cmocka_unit_test(what_is_not_in_effect_yet_is_listed_once),
         cmocka_unit_test(all_mistakes_are_shown_up_to_a_limit),

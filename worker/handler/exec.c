@@ -109,7 +109,7 @@ static void take_control(struct run *r)
         log_warn("job-control",
                  "queue='%s' id=%s lines=%u line=%s what='not understood on "
                  "descriptor 3, known is retry-after: <seconds>'",
-                 r->job->conf->name, job_id(r->job, id), c->bad,
+                 r->job->conf->label, job_id(r->job, id), c->bad,
                  log_quote(c->first_bad, c->first_bad_len, quoted));
 }
 
@@ -170,7 +170,7 @@ static enum job_outcome finish(struct run *r, struct err *why)
     if (outcome != JOB_DONE)
         keep_evidence(r, status);
     log_debug("exec-ended", "queue='%s' id=%s attempt=%" PRIu32 " %s=%d cancelled=%d",
-              r->job->conf->name, job_id(r->job, id), r->job->attempt,
+              r->job->conf->label, job_id(r->job, id), r->job->attempt,
               status < 0 ? "signal" : "exit", status < 0 ? -status : status, code == -ECANCELED);
     return outcome;
 }

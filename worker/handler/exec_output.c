@@ -88,7 +88,7 @@ static void note_cut(struct output *o)
     char id[JOB_ID_MAX];
     if (o->cut_lines > 0)
         log_warn("job-output-cut", "queue='%s' id=%s lines=%" PRIu64 " bytes=%" PRIu64,
-                 o->job->conf->name, job_id(o->job, id), o->cut_lines, o->cut_bytes);
+                 o->job->conf->label, job_id(o->job, id), o->cut_lines, o->cut_bytes);
     o->cut_lines = o->cut_bytes = 0;
 }
 
@@ -118,7 +118,7 @@ static void log_line(struct output *o, enum output_stream stream, const char *te
     o->logged++;
     if (o->pid)
         (void)snprintf(pid, sizeof pid, " pid=%d", o->pid);
-    log_info("job-output", "queue='%s' id=%s%s stream=%s line=%s", o->job->conf->name,
+    log_info("job-output", "queue='%s' id=%s%s stream=%s line=%s", o->job->conf->label,
              job_id(o->job, id), pid, names[stream],
              text_quote(text, len, '\'', shown, sizeof shown));
 }

@@ -73,7 +73,7 @@ static int end_member(struct turn *t, int64_t patience_ms, bool *ret_own)
 static void say(const struct turn *t, const char *what)
 {
     char quoted[LOG_QUOTE_MAX];
-    log_warn("pool-child", "queue='%s' pid=%d what=%s", t->pool->queue->name, t->member->pid,
+    log_warn("pool-child", "queue='%s' pid=%d what=%s", t->pool->queue->label, t->member->pid,
              log_quote(what, strlen(what), quoted));
 }
 
@@ -113,7 +113,7 @@ static void start_failed(const struct turn *t, unsigned turn, const char *cause)
     char quoted[LOG_QUOTE_MAX];
     int64_t ms = pool_shared_failed(t->pool->shared, turn, cause);
     if (ms)
-        log_warn("pool-start", "queue='%s' pause_ms=%lld why=%s", t->pool->queue->name,
+        log_warn("pool-start", "queue='%s' pause_ms=%lld why=%s", t->pool->queue->label,
                  (long long)ms, log_quote(cause, strlen(cause), quoted));
 }
 
@@ -202,7 +202,7 @@ static void bury(struct pool *p, struct pool_member *m)
     char words[200], quoted[LOG_QUOTE_MAX];
     ssize_t n = read(m->pipes.err, words, sizeof words);
     log_warn("pool-child", "queue='%s' pid=%d what='it ended while it had no job' words=%s",
-             p->queue->name, m->pid, log_quote(words, n > 0 ? (size_t)n : 0, quoted));
+             p->queue->label, m->pid, log_quote(words, n > 0 ? (size_t)n : 0, quoted));
     pool_member_free(m);
     reap_soon();
 }
@@ -232,7 +232,7 @@ static void put_back(struct turn *t, const struct pool_talk_end *end)
         pool_shared_good(t->pool->shared);
     const char *why = worn_out(t, end);
     if (why) {
-        log_debug("pool-child", "queue='%s' pid=%d ends=%s", t->pool->queue->name, t->member->pid,
+        log_debug("pool-child", "queue='%s' pid=%d ends=%s", t->pool->queue->label, t->member->pid,
                   why);
         (void)end_member(t, t->pool->queue->handler.kill_grace_ms, &own);
         return;

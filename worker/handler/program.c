@@ -69,7 +69,7 @@ static void find_cgroups(struct program *p)
         p->cgroups = cgroups_free(p->cgroups);
         p->joins = false;
     }
-    log_debug("program-ready", "queue='%s' cgroup=%s by=%s", p->queue->name,
+    log_debug("program-ready", "queue='%s' cgroup=%s by=%s", p->queue->label,
               p->cgroups ? root : "none", p->joins ? "launcher" : "clone");
 }
 
@@ -360,7 +360,7 @@ int running_end(struct running *r, const atomic_bool *at_once)
         code = kill_all(r);
     if (code < 0)
         log_warn("process-left", "queue='%s' pid=%d what='it does not end after KILL'",
-                 r->program->queue->name, r->tree.leader);
+                 r->program->queue->label, r->tree.leader);
     r->over = true;
     return status_of(r);
 }
