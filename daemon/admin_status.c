@@ -37,10 +37,12 @@ static json_t *text_or_null(const char *text)
 static json_t *troubles(const struct trouble *t)
 {
     json_t *all = json_array();
-    for (unsigned i = 0; i < TROUBLE_PLACES; i++)
-        if (*t->at[i].code)
+    for (unsigned i = 0; i < TROUBLE_PLACES; i++) {
+        const char *code = trouble_code(t, i);
+        if (code)
             (void)json_array_append_new(all, json_pack("{s:s, s:o}", "at", trouble_place(i),
-                                                       "error", text_or_null(t->at[i].code)));
+                                                       "error", admin_text(code, strlen(code))));
+    }
     return all;
 }
 

@@ -253,6 +253,7 @@ static void RUNS_ON(on_master)
     on_registered(struct queue *q, const struct asked *a, uint64_t number)
 {
     q->owner.registered = true;
+    q->owner.missed = false;
     q->owner.confirmed = number;
     if (q->owner.number < number)
         q->owner.number = number;
@@ -348,9 +349,11 @@ static void RUNS_ON(on_master)
             confirmed(q, a);
             dispatch_pump(q);
         } else {
-            if (!q->owner.asking)
+            if (!q->owner.asking && !q->owner.missed) {
+                q->owner.missed = true;
                 log_warn("owner-key-gone", "queue='%s' epoch=%s what='registering again'",
                          q->conf->label, q->epoch->name);
+            }
             owner_doubt(q);
         }
     }

@@ -49,6 +49,7 @@ struct owner {
     bool registered;      /* the owner key names my epoch, as far as I know */
     bool asking;          /* a register, or a fence before it, is on the way */
     bool unsure;          /* a register was cut: it may have run */
+    bool missed;          /* it was told that the owner key is gone */
     ev_timer again;
     char rival[EPOCH_NAME_MAX]; /* another live epoch under my name, and how its beat stands: */
     char rival_score[32];
@@ -120,6 +121,7 @@ struct recover {
     bool known;           /* one was finished: nothing of a dead run is left */
     bool compared;        /* ... since the registration: memory knows what is mine */
     uint32_t reading;     /* slots reserved for the LRANGE that is out; 0: none is */
+    unsigned newer;       /* entries of a newer version that were told of */
     int64_t next_ms;      /* when to compare without a cause */
     ev_timer retry;
 };

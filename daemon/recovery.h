@@ -29,6 +29,8 @@ struct recovery {
     struct batch *batch;        /* being sized, not in memory; or the last that is compared */
     struct recover_call *calls; /* oldest first, which is the order of their answers */
     unsigned out;               /* ... how many */
+    unsigned newer;             /* entries of a newer version: left alone */
+    const struct entry *newest; /* one of them */
     bool paused;                /* something is left that may not be taken now */
     bool refused;               /* something could not be looked at or taken */
 };

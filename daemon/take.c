@@ -34,11 +34,10 @@ static int RUNS_ON(on_master) have(struct batch *b, const struct redis_reply *at
 static void RUNS_ON(on_master) not_taken(struct recovery *x, const struct entry *e, const char *why)
 {
     struct queue *q = x->queue;
-    char quoted[LOG_QUOTE_MAX];
     if (strcmp(why, "newer") == 0) {
         x->refused = true;
-        log_warn("newer-format", "queue='%s' batch=%s what='left alone: a newer version wrote it'",
-                 q->conf->label, log_quote(e->field, strlen(e->field), quoted));
+        x->newest = e;
+        x->newer++;
     }
     if (strcmp(why, "not owner") == 0) {
         owner_doubt(q);
@@ -50,6 +49,19 @@ static void RUNS_ON(on_master) not_taken(struct recovery *x, const struct entry 
         pause_begin(q);
     }
     take_next(x);
+}
+
+/* Where there are as many as the last time it has been said. */
+static void tell_newer(const struct recovery *x)
+{
+    struct queue *q = x->queue;
+    char quoted[LOG_QUOTE_MAX];
+    if (x->newer && x->newer != q->recover.newer)
+        log_warn("newer-format",
+                 "queue='%s' batches=%u one=%s what='left alone: a newer version wrote that'",
+                 q->conf->label, x->newer,
+                 log_quote(x->newest->field, strlen(x->newest->field), quoted));
+    q->recover.newer = x->newer;
 }
 
 static bool of_this_name(const struct queue *q, const struct entry *e)
@@ -210,10 +222,13 @@ void take_next(struct recovery *x)
         return;
     if (x->took && !x->paused) {
         entries_clear(&x->entries); /* what came since, and what is left */
+        x->newer = 0;
         x->at = SIZE_MAX;
         return recover_scan(x, "0");
     }
     x->at = 0;
+    if (!x->paused)
+        tell_newer(x);
     recover_mark(x);
 }
 

@@ -1,6 +1,7 @@
-/* trouble.h - one cause, one line: what Redis refuses at a queue is logged when it begins, when it
- * changes and when it has ended for good, however many places meet it and however often it comes
- * and goes. Runs on: master. Never awaits. Units: milliseconds of the monotonic clock. */
+/* trouble.h - one cause, one line: what Redis refuses at a queue is logged when it begins and when
+ * it has ended for good, however many places meet it and however often it comes and goes, by itself
+ * or in turn with others. Runs on: master. Never awaits. Units: milliseconds of the monotonic
+ * clock. */
 #ifndef DAEMON_TROUBLE_H
 #define DAEMON_TROUBLE_H
 
@@ -21,18 +22,25 @@ enum trouble_at {
     TROUBLE_PLACES
 };
 
+/* More at once are not told of. */
+#define TROUBLE_CAUSES 8
+
+struct cause {
+    char code[24];       /* the first word of the error; "": there is none */
+    enum trouble_at at;  /* where it was met first */
+    unsigned places;     /* bits: where it was met, */
+    unsigned over;       /* ... where the last answer was no refusal, */
+    unsigned superseded; /* ... where the last answer was another one */
+    int64_t since_ms, last_ms;
+    uint64_t times;
+};
+
 struct trouble {
-    struct {
-        char code[24]; /* the first word of the error; "": all is well */
-        bool told;     /* it was logged from here: another place did not have the same */
-        bool over;     /* the last answer was none */
-        int64_t since_ms, last_ms;
-        uint64_t times;
-    } at[TROUBLE_PLACES];
+    struct cause cause[TROUBLE_CAUSES];
 };
 
 /* `r` is an error, or an answer of a shape that is not the script's. Logs where the code is a new
- * one. */
+ * one, or had given way to others for a minute. */
 void trouble_is(struct trouble *t, enum trouble_at at, const char *queue,
                 const struct redis_reply *r);
 void trouble_over(struct trouble *t, enum trouble_at at);
@@ -40,6 +48,8 @@ void trouble_over(struct trouble *t, enum trouble_at at);
 void trouble_look(struct trouble *t, const char *queue);
 /* As the log calls it. */
 const char *trouble_place(enum trouble_at at);
+/* What is refused there; NULL: nothing. */
+const char *trouble_code(const struct trouble *t, enum trouble_at at);
 /* The first trouble there is, for a status line; NULL: none. */
 const char *trouble_any(const struct trouble *t);
 

@@ -218,7 +218,7 @@ static void what_cannot_be_taken_holds_nothing_up(void **state)
     assert_int_equal(ask_int(s, "HSET " Q "fenced %s %s", epoch, "1 open"), 1);
     scene_start(s, CONF);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 21);
-    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=newer-format") > 0);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=newer-format") == 1);
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "WRONGTYPE") > 0);
     assert_int_equal(daemon_printed(s->daemon, "Done 0.5"), 1);
     push_numbers(s, "queue", "0.1", 0, 20);
@@ -230,6 +230,46 @@ static void what_cannot_be_taken_holds_nothing_up(void **state)
     assert_int_equal(ask_int(s, "HDEL " Q "batches gone:%s:2 junk", epoch), 2);
     scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "batches") == 0);
     scene_await(s, LIMIT_MS, strstr(ask_text(s, "HGET " Q "fenced %s", epoch), "empty") != NULL);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* Looked at three times in a lease: said when there is one more of them, and at no other time. */
+static void a_newer_format_is_told_of_when_it_changes(void **state)
+{
+    struct scene *s = *state;
+    static const char newer[] = "2 anything else";
+    assert_int_equal(ask_int(s, "RPUSH " Q "inflight:gone:e.1:1 newer"), 1);
+    assert_int_equal(ask_int(s, "HSET " Q "batches gone:e.1:1 %s", newer), 1);
+    assert_int_equal(ask_int(s, "HSET " Q "fenced e.1 %s", "1 open"), 1);
+    scene_start(s, CONF);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=newer-format") == 1);
+    scene_hold(s, 700, daemon_logged(s->daemon, "event=newer-format") == 1);
+    assert_int_equal(ask_int(s, "RPUSH " Q "inflight:gone:e.1:2 newer"), 1);
+    assert_int_equal(ask_int(s, "HSET " Q "batches gone:e.1:2 %s", newer), 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=newer-format") == 2);
+    assert_int_equal(daemon_logged(s->daemon, "event=newer-format queue='queue' batches=2"), 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+/* The key is gone and may not be written again: each beat finds that out, and one line says it. */
+static void an_owner_key_that_stays_gone_is_told_of_once(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, CONF);
+    assert_int_equal(ask_int(s, "EVAL %s 0",
+                             "redis.call('DEL', 'rpopd:{queue}:owner:e2e', "
+                             "'rpopd:{queue}:owners') "
+                             "return redis.call('LPUSH', 'rpopd:{queue}:owners', 'foreign')"),
+                     1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=owner-key-gone") == 1);
+    scene_hold(s, 700, daemon_logged(s->daemon, "event=owner-key-gone") == 1);
+    assert_int_equal(ask_int(s, "DEL " Q "owners"), 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "owner:e2e") == 1);
+    push(s, "queue", "0.01");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(ask_int(s, "DEL " Q "owner:e2e"), 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "EXISTS " Q "owner:e2e") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_string_equal(left_over(s), "");
 }
@@ -249,6 +289,8 @@ int main(void)
         SCENE(dead_letters_of_a_wrong_type),
         SCENE(an_owner_of_a_newer_version_under_my_name),
         SCENE(what_cannot_be_taken_holds_nothing_up),
+        SCENE(a_newer_format_is_told_of_when_it_changes),
+        SCENE(an_owner_key_that_stays_gone_is_told_of_once),
     };
     return scene_run(tests);
 }

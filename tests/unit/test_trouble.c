@@ -120,19 +120,65 @@ static void the_same_cause_is_logged_once(void **state)
     for (int i = 0; i < 100; i++)
         is_error(TROUBLE_CLAIM, "WRONGTYPE with other words");
     assert_string_equal(logged(), "");
-    assert_int_equal(t.at[TROUBLE_CLAIM].times, 101);
+    assert_int_equal(t.cause[0].times, 101);
 }
 
-static void another_cause_is_logged_anew(void **state)
+/* Each has a line when it begins and one when it has ended, however often they take turns; what is
+ * said to be refused is the last one. */
+static void causes_that_take_turns_are_logged_once_each(void **state)
 {
     (void)state;
     is_error(TROUBLE_SETTLE, "OOM command not allowed");
     assert_logs("redis-refused", "at=settle", "maxmemory");
     is_error(TROUBLE_SETTLE, "NOPERM no");
     assert_logs("redis-refused", "at=settle", "grant the user");
-    is_error(TROUBLE_SETTLE, "OOM command not allowed");
-    assert_logs("redis-refused", "at=settle", "maxmemory");
-    assert_int_equal(t.at[TROUBLE_SETTLE].times, 1);
+    for (int i = 0; i < 100; i++) {
+        is_error(TROUBLE_SETTLE, "OOM command not allowed");
+        assert_string_equal(trouble_any(&t), "OOM");
+        look_after(5000);
+        is_error(TROUBLE_SETTLE, "NOPERM no");
+        assert_string_equal(trouble_code(&t, TROUBLE_SETTLE), "NOPERM");
+        look_after(5000);
+    }
+    assert_string_equal(logged(), "");
+    is_over(TROUBLE_SETTLE);
+    const char *lines_of_end = logged();
+    assert_non_null(strstr(lines_of_end, "error=OOM times=101 "));
+    assert_non_null(strstr(lines_of_end, "error=NOPERM times=101 "));
+    assert_null(trouble_any(&t));
+    is_error(TROUBLE_SETTLE, "NOPERM no");
+    assert_logs("redis-refused", "at=settle", "grant the user");
+}
+
+static void one_that_gave_way_for_long_is_logged_anew(void **state)
+{
+    (void)state;
+    is_error(TROUBLE_SETTLE, "LOADING Redis is loading");
+    is_error(TROUBLE_SETTLE, "NOPERM no");
+    (void)logged();
+    look_after(61000);
+    is_error(TROUBLE_SETTLE, "NOPERM no");
+    assert_string_equal(logged(), "");
+    is_error(TROUBLE_SETTLE, "LOADING Redis is loading");
+    assert_logs("redis-refused", "at=settle", "LOADING");
+}
+
+/* Whoever answers with another word each time fills no log and no memory. */
+static void more_causes_than_there_is_room_for_are_not_told_of(void **state)
+{
+    (void)state;
+    char text[40];
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(text, sizeof text, "E%d no", i);
+        is_error(TROUBLE_CLAIM, text);
+    }
+    const char *line = logged();
+    for (int i = 0; i < TROUBLE_CAUSES; i++, line = strchr(line, '\n') + 1)
+        assert_non_null(strchr(line, '\n'));
+    assert_string_equal(line, "");
+    look_after(61000);
+    is_error(TROUBLE_CLAIM, "E1001 no");
+    assert_logs("redis-refused", "at=claim", "E1001");
 }
 
 static void the_end_is_logged_once_with_how_often_it_was(void **state)
@@ -207,8 +253,9 @@ static void one_cause_at_many_places_is_one_line_and_has_one_end(void **state)
     is_over(TROUBLE_OWNER);
     assert_string_equal(logged(), "");
     assert_string_equal(trouble_any(&t), "BUSY");
+    assert_string_equal(trouble_code(&t, TROUBLE_POP), "BUSY");
     is_over(TROUBLE_POP);
-    assert_logs("redis-accepts", "BUSY", "at=pop");
+    assert_logs("redis-accepts", "BUSY", "at=claim");
     assert_null(trouble_any(&t));
 }
 
@@ -254,7 +301,7 @@ static void strange_errors_are_cut_and_escaped(void **state)
     longest[sizeof longest - 1] = '\0';
     is_error(TROUBLE_CLAIM, longest);
     assert_logs("redis-refused", "XXXXXXXXXXXXXXXXXXXXXXX", "trying again");
-    assert_int_equal(strlen(trouble_any(&t)), sizeof t.at[0].code - 1);
+    assert_int_equal(strlen(trouble_any(&t)), sizeof t.cause[0].code - 1);
     is_error(TROUBLE_CLAIM, longest);
     assert_string_equal(logged(), "");
     is_error(TROUBLE_CLAIM, "ERR line\nevent=forged 'x'");
@@ -280,7 +327,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_refusal_is_logged_with_what_to_do),
         TEST(the_same_cause_is_logged_once),
-        TEST(another_cause_is_logged_anew),
+        TEST(causes_that_take_turns_are_logged_once_each),
+        TEST(one_that_gave_way_for_long_is_logged_anew),
+        TEST(more_causes_than_there_is_room_for_are_not_told_of),
         TEST(the_end_is_logged_once_with_how_often_it_was),
         TEST(what_comes_again_soon_has_not_ended),
         TEST(what_goes_on_does_not_end_by_being_looked_at),
