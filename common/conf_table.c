@@ -200,7 +200,8 @@ static const struct conf_row queue[] = {
      "With at-least-once a job is kept until its outcome is settled. With at-most-once it is "
      "popped "
      "before it runs: what a crash or a lost answer meets is lost, nothing runs twice, and a try "
-     "that fails is the last (attempts is 1)."},
+     "that fails is the last (attempts is 1). At a stop a payload that is larger than the "
+     "connection's buffers, and on its way over a slow link, may be lost, too."},
     {"max_payload", CONF_BYTES, QUEUE(max_payload), 1, 536870912, "67108864", CONF_LIVE, NULL, NULL,
      "Bytes of the largest payload; a larger one goes to the dead letters."},
     {"max_recoveries", CONF_COUNT, QUEUE(max_recoveries), 1, 1000000, "3", CONF_LIVE, NULL, NULL,
