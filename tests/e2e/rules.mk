@@ -30,7 +30,7 @@ $(BUILD)/tests/e2e/plugin/%.so: conf/plugin/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(PLUGIN_CC)
 
-$(addprefix $(BUILD)/tests/e2e/test_,handlers plugin plugin_blocking plugin_deaf): | $(E2E_PLUGINS)
+$(addprefix $(BUILD)/tests/e2e/test_,handlers plugin plugin_blocking plugin_deaf steady): | $(E2E_PLUGINS)
 
 # The daemon with clocks, allocations and calls that a test shakes.
 SHAKEN_CALLS := accept4 connect flock getrandom mmap64 open64 openat64 pidfd_open pipe2 poll posix_spawnp pread64 \
@@ -48,4 +48,7 @@ e2e-programs: $(E2E)
 soak: $(BUILD)/rpopd $(SOAK) ## kill two daemons and Redis again and again for ten minutes, and count the jobs
 	@RPOPD=$(abspath $(BUILD)/rpopd) $(SOAK)
 
-.PHONY: e2e-programs soak
+steady: $(BUILD)/rpopd $(BUILD)/tests/e2e/test_steady ## one daemon through a fault a minute (STEADY_MINUTES=60): memory, descriptors, jobs
+	@RPOPD=$(abspath $(BUILD)/rpopd) STEADY_MINUTES=$${STEADY_MINUTES:-60} $(BUILD)/tests/e2e/test_steady
+
+.PHONY: e2e-programs soak steady

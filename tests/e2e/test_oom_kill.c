@@ -190,6 +190,7 @@ static void a_program_that_takes_too_much_is_killed_alone(void **state)
 
 #define LARGE (4 * MIB)
 #define JOBS 16
+#define ROOM ((SLOWNESS > 1 ? 40 : 24) * MIB)
 
 /* A number and as much as makes it large. */
 static void push_large(struct scene *s, unsigned first, unsigned n)
@@ -222,7 +223,7 @@ static void start_with_large_jobs(struct scene *s, const char *script)
                              "\"exec\"; command = [ \"/bin/sh\", \"-c\", \"read n; %s "
                              "echo $n >>%s/ledger\" ]; }; }); ",
                              JOBS, script, s->folder));
-    set_limit(1024 * daemon_usage(s->daemon).rss_kb + 24 * MIB);
+    set_limit(1024 * daemon_usage(s->daemon).rss_kb + ROOM);
     push_large(s, 0, 2 * JOBS);
 }
 
