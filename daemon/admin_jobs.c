@@ -123,8 +123,8 @@ void admin_cancel(struct admin_call *c)
     if (!j)
         return admin_fail(
             c, "no job %s is in flight in this daemon: rpopctl jobs lists those that are", id);
-    if (!dispatch_cancel_job(j, CANCEL_OPERATOR))
-        return admin_fail(c, "job %s has ended already: Redis is being told", id);
+    if (!dispatch_cancel_job(j))
+        return admin_fail(c, "job %s has ended, or goes back to its list: Redis is being told", id);
     log_info("admin-cancel", "queue='%s' id=%s state=%s", j->conf->label, id, state);
     admin_ok(c, json_pack("{s:s, s:s}", "id", id, "state", state));
 }

@@ -85,19 +85,27 @@ static void cancel_running(struct job *j, enum job_cancel why)
         worker_cancel(j->batch->queue->master->workers[j->worker], j);
 }
 
-bool dispatch_cancel_job(struct job *j, enum job_cancel why)
+static bool waits(const struct job *j)
 {
-    struct queue *q = j->batch->queue;
+    const struct job *at = j->batch->queue->waiting.head;
+    while (at && at != j)
+        at = at->next;
+    return at;
+}
+
+bool dispatch_cancel_job(struct job *j)
+{
     if (j->running) {
-        cancel_running(j, why);
+        cancel_running(j, CANCEL_OPERATOR);
         return true;
     }
-    if (j->outcome != JOB_NONE)
+    bool listed = waits(j); /* one on trial is not, nor what is being pushed back */
+    if (j->outcome != JOB_NONE || (j->once && !listed))
         return false;
-    if (why == CANCEL_OPERATOR && job_cancel(j, why)) {
-        job_list_remove(&q->waiting, j);
-        outcome_condemn(j, "cancelled");
-    }
+    if (listed)
+        job_list_remove(&j->batch->queue->waiting, j);
+    (void)job_cancel(j, CANCEL_OPERATOR);
+    outcome_condemn(j, "cancelled");
     return true;
 }
 

@@ -334,9 +334,9 @@ void due_seen_delayed(struct queue *q, bool some) RUNS_ON(on_master);
 void dispatch_pump(struct queue *q);
 /* Takes j, which was read into memory: to the waiting, or at once to the dead. */
 void dispatch_read(struct job *j);
-/* Cancels a job that runs or waits, whatever else there is. Shutdown and lost say what is to become
- * of it (common/job.h); by an operator one that waits is dead at once. False: it has an outcome. */
-bool dispatch_cancel_job(struct job *j, enum job_cancel why) RUNS_ON(on_master);
+/* By an operator: one that runs is told to end, one that waits is dead at once. False: it has an
+ * outcome, or is being pushed back and may be in its list again. */
+bool dispatch_cancel_job(struct job *j) RUNS_ON(on_master);
 /* Hands over j alone, while a trial holds all others. False: not now. */
 bool dispatch_alone(struct job *j) RUNS_ON(on_master);
 /* The epoch is lost: nothing of it starts, what runs is cancelled. */

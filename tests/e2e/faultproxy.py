@@ -24,6 +24,7 @@ KIND is one of
   kill-before  the command is not forwarded; the process that sent it gets SIGKILL
   kill-after   the command is forwarded and carried out; instead of the answer its sender gets SIGKILL
   stall        the answer is swallowed and the connection stays open and silent
+  hold         the answer, and what follows it on its connection, comes with the next line, which counts what is sent upon it
   split        the answer comes one byte at a time
   error        the command is not forwarded; the answer is the error ARG
   orphan       the command is forwarded, the client is cut off, the server's side stays open
@@ -49,6 +50,7 @@ class Fault:
     held = []       # [server's writer, bytes, number of commands to wait for]
     kept = []       # server sides that outlive their clients
     open = set()    # connections
+    goes = asyncio.Event()  # what is held by now
 
     def arm(self, words):
         self.kind, rest = words[0], words[1:]
@@ -68,6 +70,8 @@ class Fault:
         elif rest:
             self.at, self.arg = int(rest[0]), " ".join(rest[1:])
         self.commands = self.hits = 0
+        self.goes.set()
+        self.goes = asyncio.Event()
 
     def turn(self, path):
         self.upstream = path
@@ -149,7 +153,8 @@ class Connection:
     def __init__(self, client, server):
         self.cr, self.cw = client
         self.sr, self.sw = server
-        self.pending = asyncio.Queue()  # one entry a command: (kind or "", an answer of our own or None, when it came or 0)
+        self.pending = asyncio.Queue()  # an entry a command: (kind or "", an answer of our own or None, when it came or 0,
+                                        # what lets its answer go)
         self.keep = False               # the server's side outlives the client's
         self.silent = FAULT.kind == "hole"
 
@@ -182,7 +187,7 @@ class Connection:
                     return
                 own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
                 came = asyncio.get_running_loop().time() if FAULT.word in buf[:n] else 0.0
-                await self.pending.put((kind, own, came))
+                await self.pending.put((kind, own, came, FAULT.goes))
                 if own is None:
                     self.sw.write(bytes(buf[:n]))
                     await self.sw.drain()
@@ -213,7 +218,7 @@ class Connection:
     async def replies(self):
         buf = bytearray()
         while True:
-            kind, own, came = await self.pending.get()
+            kind, own, came, goes = await self.pending.get()
             n = await self.answer(buf) if own is None else 0
             if own is None and not n:
                 return
@@ -227,6 +232,8 @@ class Connection:
                 return
             if kind == "stall" or self.silent:
                 await asyncio.sleep(3600)
+            if kind == "hold":
+                await goes.wait()
             if kind == "half":
                 raw = raw[:len(raw) // 2]
             if kind == "split":

@@ -217,6 +217,47 @@ static void what_runs_when_it_ends_is_dead(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* It is in memory still, and Redis may have it again. */
+static void one_on_its_way_back_is_not_cancelled(void **state)
+{
+    struct scene *s = *state;
+    s->redis_more = "command_timeout = 60.0;";
+    behind_a_proxy(s, "shutdown_timeout = 600.0; queues = (" QUEUE(
+                          "queue", "sleep",
+                          "concurrency = 10; delivery = \"at-most-once\";") ", " QUEUE("other",
+                                                                                       "sleep",
+                                                                                       "") ");");
+    push(s, "queue", "0.01"); /* Redis knows the script from now on */
+    await_done(s, 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    push(s, "other", "600.1");
+    push_numbers(s, "queue", "600.", 0, 3);
+    (void)proxy_arm(s->proxy, "match list"); /* what pops, and what pushes back */
+    (void)proxy_arm(s->proxy, "hold 1");
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.1") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "popped") == 4);
+    daemon_signal(s->daemon, SIGTERM);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=stopping") == 2);
+    assert_int_equal(proxy_arm(s->proxy, "hold 1").hits, 1);
+    json_t *jobs = NULL;
+    scene_await(s, LIMIT_MS,
+                (json_decref(jobs), jobs = CTL_JSON(s, 0, "jobs"), json_array_size(jobs) == 4));
+    for (size_t i = 0; i < 4; i++) {
+        const json_t *j = json_array_get(jobs, i);
+        if (strcmp(ctl_text(j, "queue"), "queue") == 0)
+            ctl_refused(s, CTL(s, "cancel", ctl_text(j, "id")), 1, "goes back to its list");
+    }
+    json_decref(jobs);
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 3);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(held(s, "queue", "600.", 3).distinct, 3);
+    assert_int_equal(letters(s), 0);
+    assert_int_equal(ask_int(s, "DEL queue other"), 2);
+    assert_string_equal(left_over(s), "");
+}
+
 /* Outcomes --------------------------------------------------------------------------------------
  */
 
@@ -434,6 +475,7 @@ int main(void)
         SCENE(what_arrives_late_when_it_ends_goes_back),
         SCENE(an_idle_one_ends_at_once_and_takes_nothing_later),
         SCENE(what_runs_when_it_ends_is_dead),
+        SCENE(one_on_its_way_back_is_not_cancelled),
         SCENE(a_try_that_fails_is_the_last),
         SCENE(a_dead_letter_can_be_replayed),
         SCENE(so_can_one_with_much_output),

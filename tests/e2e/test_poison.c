@@ -1,5 +1,7 @@
 /* Jobs that bring the daemon down: they are put away, their neighbours are not. The daemon is
  * rpopd-crash, whose `null` waits as `sleep` does and crashes where the payload says so. */
+#include "tests/e2e/ctl.h"
+#include "tests/e2e/proxy.h"
 #include "tests/e2e/scene.h"
 
 #define NEIGHBOURS 20
@@ -256,6 +258,44 @@ static void on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once(voi
     assert_string_equal(left_over(s), "");
 }
 
+/* So many jobs wait in the daemon. */
+static unsigned waiting(struct scene *s)
+{
+    unsigned n = 0;
+    json_t *jobs = CTL_JSON(s, 0, "jobs");
+    for (size_t i = 0; i < json_array_size(jobs); i++)
+        n += strcmp(ctl_text(json_array_get(jobs, i), "state"), "waiting") == 0;
+    json_decref(jobs);
+    return n;
+}
+
+/* While it is being named another waits for the end of the trial, and runs then. */
+static void a_job_on_trial_is_cancelled_and_no_other(void **state)
+{
+    struct scene *s = *state;
+    char file[96], payload[128];
+    (void)snprintf(file, sizeof file, "%s/go", s->folder);
+    (void)snprintf(payload, sizeof payload, "short %s", file);
+    s->redis_more = "command_timeout = 60.0;";
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    scene_start(s, "lease = 1.5; " ONE("null", ""));
+    push(s, "queue", payload);
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 1);
+    leave_for_trial(s, "500.5");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=trial") == 1);
+    (void)proxy_arm(s->proxy, "match e.1-1"); /* in its entry alone */
+    (void)proxy_arm(s->proxy, "hold 1");
+    assert_int_equal(fclose(fopen(file, "we")), 0);
+    scene_await(s, LIMIT_MS, waiting(s) == 2);
+    assert_int_equal(CTL(s, "cancel", "e.1-1-0")->code, 0);
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 /* The trial waits for what runs; once its queue is paused, nobody waits for the trial. */
 static void a_pause_of_its_queue_ends_the_wait_for_a_trial(void **state)
 {
@@ -366,6 +406,7 @@ int main(void)
         SCENE(one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other),
         SCENE(a_trial_acquits_who_is_innocent),
         SCENE(on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once),
+        SCENE(a_job_on_trial_is_cancelled_and_no_other),
         SCENE(a_pause_of_its_queue_ends_the_wait_for_a_trial),
         SCENE(a_trial_leaves_time_for_other_work),
         SCENE(a_kill_by_another_leaves_no_note),

@@ -1,6 +1,6 @@
 /* The handlers of build/tests/e2e/rpopd-crash: the daemon as it is, except that `null` waits as
  * `sleep` does, or crashes where its payload names a way to, or does not end when it is cancelled,
- * or lacks something the first time. */
+ * or lacks something the first time, where its payload names a file once that is there. */
 #include "worker/handler/handler.h"
 
 #include <errno.h>
@@ -36,6 +36,14 @@ static enum job_outcome stay(int64_t ms)
     return JOB_CANCELLED;
 }
 
+static enum job_outcome lack(const char *file)
+{
+    while (*file && access(file + 1, F_OK) != 0)
+        if (task_sleep_until(clock_now_ms() + 10) == -ECANCELED)
+            return JOB_CANCELLED;
+    return atomic_fetch_add(&shortages, 1) ? JOB_DONE : JOB_AGAIN;
+}
+
 static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
 {
     char *volatile nowhere = NULL;
@@ -51,7 +59,7 @@ static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
     if (strncmp(j->payload, "stubborn", 8) == 0)
         return stay(2000);
     if (strncmp(j->payload, "short", 5) == 0)
-        return atomic_fetch_add(&shortages, 1) ? JOB_DONE : JOB_AGAIN;
+        return lack(j->payload + 5);
     return handler_sleep.run(j, state, why);
 }
 
