@@ -235,7 +235,7 @@ static void RUNS_ON(on_master)
         bool room = !pop || queue_room(q);
         if (!room && q->claim.depth < 1)
             q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
-        claim_begin(b, r->item + 2, n, room && !master_quiet(q->master));
+        claim_begin(b, r->item + 2, n, room && !queue_stands_still(q));
         return;
     }
     if (redis_is(&r->item[0], "ok")) {

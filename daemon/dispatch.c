@@ -61,7 +61,7 @@ static bool hand_over(struct master *m, struct job *j)
 void dispatch_pump(struct queue *q)
 {
     struct master *m = q->master;
-    if (!q->waiting.head || master_quiet(m) || q->pause.on || clock_now_ms() < m->again_at_ms ||
+    if (!q->waiting.head || queue_stands_still(q) || clock_now_ms() < m->again_at_ms ||
         trial_holds(m))
         return;
     if (m->condemned) {

@@ -197,7 +197,7 @@ static void RUNS_ON(on_master)
         trouble_over(&q->trouble, TROUBLE_DUE);
         share_charge(&q->claim.share, n);
         if (n && (b->once || mine))
-            return claim_begin(b, r->item + 2, n, !master_quiet(q->master));
+            return claim_begin(b, r->item + 2, n, !queue_stands_still(q));
     }
     if (redis_is(&r->item[0], "paused"))
         pause_begin(q);

@@ -29,7 +29,7 @@ int feed_batch(struct batch *b, uint32_t length, const struct redis_reply *bits)
     q->unread += batch_unread(b);
     q->master->unread += batch_unread(b);
     settle_dirty(b); /* it may be settled as a whole already */
-    if (master_quiet(q->master))
+    if (queue_stands_still(q))
         giveback_batch(b);
     return 0;
 }
@@ -102,7 +102,7 @@ void feed_kick(struct queue *q)
 {
     struct batch *b;
     uint32_t n = queue_idle(q);
-    if (!q->unread || q->recover.reading || !n || master_quiet(q->master) || q->pause.on ||
+    if (!q->unread || q->recover.reading || !n || queue_stands_still(q) ||
         master_is_short(q->master) || !redis_link_up(q->master->work) || !(b = first_unread(q)))
         return;
     if (n > batch_unread(b))

@@ -40,7 +40,7 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
     (void)loop, (void)revents;
     thread_assert(&on_master);
     struct queue *q = w->data;
-    if (q->pause.on || master_quiet(q->master))
+    if (queue_stands_still(q))
         once_give_back(q);
     else
         dispatch_pump(q);

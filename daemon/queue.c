@@ -60,6 +60,11 @@ struct queue *queue_free(struct queue *q)
     return NULL;
 }
 
+bool queue_stands_still(const struct queue *q)
+{
+    return q->pause.on || master_quiet(q->master);
+}
+
 /* The master's slots and the queue's own limit, less what is held and what found batches are still
  * owed. */
 static uint32_t free_slots(const struct queue *q, uint32_t unread_all, uint32_t unread_here)

@@ -193,6 +193,8 @@ struct queue {
 struct queue *queue_new(struct master *m, const struct conf_queue *conf) RUNS_ON(on_master);
 /* Takes; NULL is fine. */
 struct queue *queue_free(struct queue *q) RUNS_ON(on_master);
+/* Nothing of it begins: it is paused, or the daemon ends. What comes all the same goes back. */
+bool queue_stands_still(const struct queue *q);
 /* How many fresh jobs may be claimed. */
 uint32_t queue_room(const struct queue *q);
 /* How many jobs may be read into memory. */

@@ -1,4 +1,5 @@
 /* rpopd:{queue}:paused: present, nothing runs; gone, it runs within two seconds. */
+#include "tests/e2e/proxy.h"
 #include "tests/e2e/scene.h"
 
 static bool lies_in_the_list(struct scene *s, long long jobs)
@@ -177,6 +178,93 @@ static void a_restart_while_paused_takes_back_and_runs_nothing_until_the_end(voi
     assert_string_equal(left_over(s), "");
 }
 
+static void behind_a_proxy(struct scene *s)
+{
+    s->redis_more = "command_timeout = 60.0;";
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+}
+
+/* A burst's answer is on its way when the pause is met; `word` stands in claims. */
+static void pause_behind_a_burst(struct scene *s, const char *more, const char *word)
+{
+    char conf[256];
+    behind_a_proxy(s);
+    (void)snprintf(conf, sizeof conf,
+                   "concurrency = 30; queues = (" QUEUE("queue", "sleep",
+                                                        "%s") ", " QUEUE("other", "sleep", "") ");",
+                   more);
+    scene_start(s, conf);
+    push(s, "queue", "0.01"); /* Redis knows the script from now on */
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    (void)proxy_arm(s->proxy, "match %s", word);
+    (void)proxy_arm(s->proxy, "hold 1");
+    push_numbers(s, "queue", "600.", 0, 3); /* one for the pop that is out */
+    scene_await(s, LIMIT_MS, started(s) == 2 && ask_int(s, "LLEN queue") == 0);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
+    assert_int_equal(ask_int(s, "ZADD rpopd:{queue}:retry 1 %s", "id 1 1 0 5 6 {}\n600.5"), 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue-paused") == 1);
+}
+
+/* What did not begin is in the list, and the other queue gets its slots. */
+static void assert_two_are_back(struct scene *s)
+{
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 2);
+    push_numbers(s, "other", "600.", 3, 29);
+    scene_await(s, LIMIT_MS, started(s) == 31);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+}
+
+static void a_burst_that_comes_behind_it_goes_back(void **state)
+{
+    struct scene *s = *state;
+    pause_behind_a_burst(s, "", ":inflight:e2e:");
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    assert_two_are_back(s);
+    assert_int_equal(held(s, "queue", "600.", 3).total, 3);
+}
+
+static void so_does_one_that_a_comparison_finds(void **state)
+{
+    struct scene *s = *state;
+    pause_behind_a_burst(s, "", ":inflight:e2e:");
+    assert_int_equal(proxy_arm(s->proxy, "turn %s", redis_server_socket(s->redis)).hits, 1);
+    assert_two_are_back(s);
+    assert_int_equal(held(s, "queue", "600.", 3).total, 3);
+}
+
+static void so_does_one_of_jobs_delivered_at_most_once(void **state)
+{
+    struct scene *s = *state;
+    pause_behind_a_burst(s, "delivery = \"at-most-once\";", "rpopd:{queue}:dead");
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    assert_two_are_back(s);
+    assert_int_equal(stat_of(s, "queue", "given_back"), 2);
+}
+
+/* Its answer is on its way when a pop meets the pause. */
+static void a_due_one_that_comes_behind_it_is_due_again(void **state)
+{
+    struct scene *s = *state;
+    char epoch[64];
+    behind_a_proxy(s);
+    scene_start(s, ONE("sleep", ""));
+    assert_int_equal(ask_int(s, "ZADD rpopd:{queue}:retry 1 %s", "a 1 1 0 5 6 {}\n0.01"), 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(sscanf(ask_text(s, "GET rpopd:{queue}:owner:e2e"), "1 %63s", epoch), 1);
+    (void)proxy_arm(s->proxy, "match %s:r", epoch);
+    (void)proxy_arm(s->proxy, "hold 1");
+    assert_int_equal(ask_int(s, "ZADD rpopd:{queue}:retry 1 %s", "b 1 1 0 5 6 {}\n600.5"), 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "ZCARD rpopd:{queue}:retry") == 0);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
+    push(s, "queue", "600.6");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue-paused") == 1);
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    scene_await(s, LIMIT_MS, ask_int(s, "ZCARD rpopd:{queue}:retry") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(started(s), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +277,10 @@ int main(void)
         SCENE(with_a_ttl_it_resumes_by_itself),
         SCENE(of_one_queue_it_does_not_hold_another),
         SCENE(term_while_paused_leaves_the_list_and_the_pause),
+        SCENE(a_burst_that_comes_behind_it_goes_back),
+        SCENE(so_does_one_that_a_comparison_finds),
+        SCENE(so_does_one_of_jobs_delivered_at_most_once),
+        SCENE(a_due_one_that_comes_behind_it_is_due_again),
         SCENE(a_restart_while_paused_takes_back_and_runs_nothing_until_the_end),
     };
     return scene_run(tests);
