@@ -266,7 +266,8 @@ static void on_types(struct redis_link *link, const struct redis_reply *r, void 
     if (!r || r->type != REDIS_ARRAY)
         fsck_fail(f, r);
     for (size_t i = 0; r && r->type == REDIS_ARRAY && i + 1 < r->n; i += 2)
-        fsck_find(f, r->item[i].str, fsck_queue(f)->conf->name, r->item[i + 1].str, "");
+        if (fsck_is_text(&r->item[i]) && fsck_is_text(&r->item[i + 1]))
+            fsck_find(f, r->item[i].str, fsck_queue(f)->conf->name, r->item[i + 1].str, "");
     fsck_turn_page(f, "0");
     fsck_answered(f);
 }

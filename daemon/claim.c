@@ -210,14 +210,15 @@ void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n,
     dispatch_pump(q);
 }
 
-bool claim_well_formed(const struct redis_reply *r)
+bool claim_well_formed(const struct redis_reply *r, bool once)
 {
-    if (r->type != REDIS_ARRAY || r->n < 2 || r->item[0].type != REDIS_STRING ||
-        r->item[1].type != REDIS_INTEGER)
+    if (r->type != REDIS_ARRAY || r->n < 2 || r->item[1].type != REDIS_INTEGER)
         return false;
+    const struct redis_reply *what = &r->item[0];
+    if (!redis_is(what, "ok"))
+        return r->n == 2 && (redis_is(what, "paused") || redis_is(what, "not owner"));
     for (size_t i = 2; i < r->n; i++)
-        if (r->item[i].type != REDIS_STRING && r->item[i].type != REDIS_LARGE &&
-            r->item[i].type != REDIS_INTEGER)
+        if (!redis_is_payload(&r->item[i]) && !(once && r->item[i].type == REDIS_INTEGER))
             return false;
     return true;
 }
@@ -228,21 +229,19 @@ static void RUNS_ON(on_master)
 {
     uint32_t n = (uint32_t)(r->n - 2);
     q->claim.depth = r->item[1].integer;
-    if (redis_is(&r->item[0], "ok") && n && (b->once || b->epoch == q->epoch)) {
+    if (redis_is(&r->item[0], "ok")) {
         q->claim.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_CLAIM);
+    } else if (pop) {
+        claim_put_back(q);
+    }
+    if (n && (b->once || b->epoch == q->epoch)) {
         share_charge(&q->claim.share, n);
         bool room = !pop || queue_room(q);
         if (!room && q->claim.depth < 1)
             q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
         claim_begin(b, r->item + 2, n, room && !queue_stands_still(q));
         return;
-    }
-    if (redis_is(&r->item[0], "ok")) {
-        q->claim.pause_ms = 0;
-        trouble_over(&q->trouble, TROUBLE_CLAIM);
-    } else if (pop) {
-        claim_put_back(q);
     }
     if (redis_is(&r->item[0], "paused"))
         pause_begin(q);
@@ -265,7 +264,7 @@ static void RUNS_ON(on_master)
     share_charge(&c->share, -(int64_t)c->reserved);
     c->reserved = 0;
     claim_kick(q);
-    if (r && claim_well_formed(r)) {
+    if (r && claim_well_formed(r, b->once)) {
         claimed(q, b, pop, r);
         return master_step(q->master);
     }
@@ -274,9 +273,9 @@ static void RUNS_ON(on_master)
         back_off(q);
         if (pop)
             claim_put_back(q);
-    } else if (b->once && !c->stopping) {
-        once_unanswered(b, pop ? 1 : reserved);
     }
+    if (b->once && !c->stopping)
+        once_unanswered(b, r, pop ? 1 : reserved);
     c->stopping = 0;
     if (b->epoch == q->epoch)
         owner_raise(q);

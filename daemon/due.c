@@ -217,16 +217,16 @@ static void RUNS_ON(on_master)
     queue_unreserve(q, reserved);
     share_charge(&q->claim.share, -(int64_t)reserved);
     q->due.reserved = 0;
-    if (r && claim_well_formed(r)) {
+    if (r && claim_well_formed(r, b->once)) {
         claimed(q, b, r);
         return master_step(q->master);
     }
     if (r) {
         trouble_is(&q->trouble, TROUBLE_DUE, q->conf->name, r);
         back_off(q);
-    } else if (b->once) {
-        once_unanswered(b, reserved);
     }
+    if (b->once)
+        once_unanswered(b, r, reserved);
     if (b->epoch == q->epoch)
         owner_raise(q); /* it may have moved records all the same: a comparison finds them */
     (void)batch_free(b);

@@ -61,6 +61,14 @@ static void read_jobs(struct batch *b, const struct redis_reply *r)
     settle_dirty(b);
 }
 
+static bool is_range(const struct redis_reply *r)
+{
+    bool range = r->type == REDIS_ARRAY;
+    for (size_t i = 0; range && i < r->n; i++)
+        range = redis_is_payload(&r->item[i]);
+    return range;
+}
+
 static void on_read(struct redis_link *link, const struct redis_reply *r, void *data)
 {
     (void)link;
@@ -71,7 +79,7 @@ static void on_read(struct redis_link *link, const struct redis_reply *r, void *
     q->recover.reading = 0;
     if (!r || b->gone || b->give)
         return settle_dirty(b); /* given back or lost meanwhile: what was read is thrown away */
-    if (r->type != REDIS_ARRAY) {
+    if (!is_range(r)) {
         trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
         b->read_at_ms = clock_now_ms() + REFUSED_MS; /* other batches do not wait for it */
         return;

@@ -102,8 +102,10 @@ struct redis_command *once_claim(struct batch *b, const char *from, uint32_t n, 
     return c;
 }
 
-void once_unanswered(const struct batch *b, uint32_t n)
+void once_unanswered(const struct batch *b, const struct redis_reply *r, uint32_t n)
 {
+    if (r && r->type == REDIS_ERROR)
+        return; /* it has popped nothing */
     log_warn(
         "claim-unanswered",
         "queue='%s' jobs_at_most=%u what='delivered at most once: what was popped is lost with "
@@ -294,11 +296,12 @@ static void RUNS_ON(on_master)
     (void)link;
     struct push *p = data;
     struct queue *q = p->queue;
-    if (r && r->type != REDIS_INTEGER) {
+    if (r && r->type != REDIS_INTEGER)
         trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
+    if (r && r->type == REDIS_ERROR) {
         not_taken_back(p);
     } else {
-        if (!r) {
+        if (!r || r->type != REDIS_INTEGER) {
             say_lost(q, p->n, "delivered at most once, and the answer to their return is missing");
             settle_lost(q, p->n);
         }

@@ -266,6 +266,23 @@ static void RUNS_ON(on_master)
         owner_kick(q); /* cut again meanwhile */
 }
 
+static bool is_registration(const struct redis_reply *r)
+{
+    if (r->type != REDIS_ARRAY || !r->n)
+        return false;
+    if (redis_is(&r->item[0], "ok"))
+        return r->n == 2 && r->item[1].type == REDIS_INTEGER;
+    if (redis_is(&r->item[0], "other"))
+        return r->n == 3 && r->item[1].type == REDIS_STRING && r->item[2].type == REDIS_STRING;
+    return r->n == 1 && redis_is(&r->item[0], "fenced");
+}
+
+/* No answer, or none that the script gives. */
+static bool may_have_run(const struct redis_reply *r)
+{
+    return !r || (r->type != REDIS_ERROR && !is_registration(r));
+}
+
 static void RUNS_ON(on_master)
     on_register(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -273,13 +290,12 @@ static void RUNS_ON(on_master)
     struct asked *a = data;
     struct queue *q = a->queue;
     q->owner.asking = false;
-    q->owner.unsure = !r && a->epoch == q->epoch;
+    q->owner.unsure = a->epoch == q->epoch && may_have_run(r);
     if (!r || a->epoch != q->epoch) {
         asked_free(a); /* cut: the link coming up kicks again */
         return owner_kick(q);
     }
-    if (r->type != REDIS_ARRAY || !r->n ||
-        (redis_is(&r->item[0], "ok") ? r->n != 2 : redis_is(&r->item[0], "other") && r->n != 3)) {
+    if (!is_registration(r)) {
         trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
         kick_after(q, 500);
     } else {

@@ -289,8 +289,9 @@ void claim_put_back(struct queue *q) RUNS_ON(on_master);
 /* A blocked pop is given up: shutdown, or the epoch is lost. */
 void claim_stop(struct queue *q) RUNS_ON(on_master);
 bool claim_out(const struct queue *q); /* of fresh or due ones */
-/* The shape of a claim's answer: what, a number, and the elements. */
-bool claim_well_formed(const struct redis_reply *r);
+/* What a claim answers: `ok`, a number and the elements; or why it was given nothing, and a number.
+ * once: of a job that was too large its length stands in its place. */
+bool claim_well_formed(const struct redis_reply *r, bool once);
 /* Takes b, to which n elements were moved: its jobs begin, or go back where they are not wanted. */
 void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
     RUNS_ON(on_master);
@@ -422,8 +423,8 @@ struct redis_command *once_claim(struct batch *b, const char *from, uint32_t n, 
  * wanted. */
 void once_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
     RUNS_ON(on_master);
-/* A claim of b, of n jobs at most, was not answered. */
-void once_unanswered(const struct batch *b, uint32_t n);
+/* A claim of b, of n jobs at most, was not answered (NULL), or by what is no claim's answer. */
+void once_unanswered(const struct batch *b, const struct redis_reply *r, uint32_t n);
 /* Its jobs that have ended: done is counted, the rest are dead letters. 0, or -1 where one could
  * not be sent. */
 int once_flush(struct batch *b) RUNS_ON(on_master);

@@ -9,6 +9,11 @@
 #include "common/log.h"
 #include "daemon/redis_link.h"
 
+bool redis_is_payload(const struct redis_reply *r)
+{
+    return r->type == REDIS_STRING || r->type == REDIS_LARGE;
+}
+
 bool redis_is_error(const struct redis_reply *r, const char *code)
 {
     size_t n = strlen(code);

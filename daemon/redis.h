@@ -43,6 +43,8 @@ struct redis_reply {
     size_t n;
 };
 
+/* An element of a list, also one too large to be read. */
+bool redis_is_payload(const struct redis_reply *r);
 /* An error reply whose first word is `code` ("NOSCRIPT", "OOM", ...); false for NULL. */
 bool redis_is_error(const struct redis_reply *r, const char *code);
 /* An argument was larger than the server takes (proto-max-bulk-len): it has closed the connection,

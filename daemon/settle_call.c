@@ -383,7 +383,8 @@ static void unconfirmed(struct settle_call *call, const struct redis_reply *r)
     bool alone = call->jobs && !call->jobs->next;
     if (r && alone && redis_is_too_large(r) && made_smaller(call->jobs))
         return;
-    if (!r && b->once && call->kind == SETTLE_DELIVERY)
+    bool unheard = !r || r->type != REDIS_ERROR;
+    if (unheard && b->once && call->kind == SETTLE_DELIVERY)
         return unanswered_once(call);
     bool tried = may_have_run(r);
     b->tried = b->tried || (tried && call->kind == SETTLE_WHOLE);

@@ -69,6 +69,17 @@ static bool of_this_name(const struct queue *q, const struct entry *e)
     return strcmp(e->split, q->instance) == 0;
 }
 
+static bool is_taken(const struct redis_reply *r)
+{
+    return r->type == REDIS_ARRAY && r->n == 4 && redis_is(&r->item[0], "ok") &&
+           r->item[1].type == REDIS_INTEGER;
+}
+
+static bool is_why_not(const struct redis_reply *r)
+{
+    return r->type == REDIS_ARRAY && r->n == 1 && r->item[0].type == REDIS_STRING;
+}
+
 static void RUNS_ON(on_master)
     on_take(struct redis_link *link, const struct redis_reply *r, void *data)
 {
@@ -78,8 +89,8 @@ static void RUNS_ON(on_master)
     struct batch *b = call->batch;
     size_t entry = call->entry;
     struct recovery *x = recover_call_end(call);
-    bool sound = r && r->type == REDIS_ARRAY && r->n && r->item[0].type == REDIS_STRING,
-         taken = sound && r->n == 4 && b->epoch == q->epoch;
+    bool ok = r && is_taken(r), sound = ok || (r && is_why_not(r)),
+         taken = ok && b->epoch == q->epoch;
     int error = 0;
     if (!r && b->epoch == q->epoch)
         owner_raise(q); /* what was sent may still run: not after this */
@@ -244,7 +255,7 @@ static void RUNS_ON(on_master)
         (void)batch_free(b);
         return recover_give_up(x);
     }
-    if (r->type != REDIS_ARRAY || r->n != 3) {
+    if (r->type != REDIS_ARRAY || r->n != 3 || r->item[0].type != REDIS_INTEGER) {
         (void)batch_free(b);
         recover_passed_over(x, r);
         x->at++;

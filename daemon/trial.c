@@ -91,7 +91,7 @@ static void RUNS_ON(on_master)
         recover_vanished(b);
     else if (r)
         trouble_is(&q->trouble, TROUBLE_RECOVER, q->conf->name, r);
-    if (r && r->type == REDIS_ERROR)
+    if (r && r->type != REDIS_INTEGER)
         again_in(q->master, REFUSED_MS);
     settle_dirty(b);
 }

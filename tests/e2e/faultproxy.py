@@ -27,6 +27,7 @@ KIND is one of
   hold         the answer, and what follows it on its connection, comes with the next line, which counts what is sent upon it
   split        the answer comes one byte at a time
   error        the command is not forwarded; the answer is the error ARG
+  raw          the command is forwarded and carried out; instead of the answer come the lines of ARG, which has commas between them
   orphan       the command is forwarded, the client is cut off, the server's side stays open
   late         the client is cut off; the command and all behind it reach the server when ARG further commands have passed,
                or on `release`
@@ -224,6 +225,8 @@ class Connection:
                 return
             raw = bytes(buf[:n]) if own is None else own
             del buf[:n]
+            if kind == "raw":
+                raw = FAULT.arg.replace(",", "\r\n").encode() + b"\r\n"
             if FAULT.slow and came:
                 await asyncio.sleep(came + FAULT.slow - asyncio.get_running_loop().time())
             if kind == "kill-after":

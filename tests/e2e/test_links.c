@@ -92,12 +92,14 @@ static void break_at(struct scene *s, const struct way *w, unsigned at)
     (void)proxy_arm(s->proxy, "none");
 }
 
-static void configure_with_proxy(struct scene *s)
+#define FIVE "concurrency = 5; " ONE("sleep", "")
+
+static void configure_with_proxy(struct scene *s, const char *more)
 {
     s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
     (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
     s->redis_more = "command_timeout = 0.5; connect_timeout = 0.5;";
-    char *text = scene_conf(s, "concurrency = 5; " ONE("sleep", ""));
+    char *text = scene_conf(s, more);
     daemon_configure(s->daemon, text);
     free(text);
 }
@@ -117,7 +119,7 @@ static unsigned commands_of_a_clean_life(struct scene *s)
  */
 static void broken_everywhere(struct scene *s, const struct way *ways, unsigned n, unsigned step)
 {
-    configure_with_proxy(s);
+    configure_with_proxy(s, FIVE);
     unsigned commands = commands_of_a_clean_life(s), first = scene_random(n);
     step = scene_long() ? 1 : step;
     for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
@@ -148,11 +150,62 @@ static void refused_at_each_command(void **state)
     broken_everywhere(*state, ways, 3, 1);
 }
 
+/* It was carried out: what it gave is found, what it settled is not settled again. */
+static const struct way shapes[] = {{"raw", ":1"},
+                                    {"raw", "$-1"},
+                                    {"raw", "*1,*0"},
+                                    {"raw", "*2,+x,:1"},
+                                    {"raw", "*3,$2,ok,:1,:7"},
+                                    {"raw", "*4,$1,x,:1,:1,$1,x"}};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+
+static void answered_in_another_shape_at_each_command(void **state)
+{
+    broken_everywhere(*state, shapes, SHAPES, 2);
+}
+
+/* A dead run of this name left a batch, and a retry is due. */
+static void life_of_an_heir(struct scene *s, const struct way *w, unsigned at)
+{
+    static const char script[] =
+        "redis.call('LPUSH', 'rpopd:{queue}:inflight:e2e:e.1:1', '0.00000000', '0.00000001') "
+        "redis.call('HSET', 'rpopd:{queue}:batches', 'e2e:e.1:1', '1 e.1-1 0 0 -') "
+        "redis.call('ZADD', 'rpopd:{queue}:retry', 0, 'r-1 1 1 0 1 1 {}\\n0.00000002') "
+        "return redis.call('HSET', 'rpopd:{queue}:fenced', 'e.1', "
+        "redis.call('TIME')[1] .. '000 open')";
+    fresh_life(s);
+    assert_int_equal(ask_int(s, "EVAL %s 0", script), 1);
+    (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
+    daemon_start(s->daemon);
+    scene_await(s, LIMIT_MS, printed(s, "Done", "0.00", 3).distinct == 3);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    if (printed(s, "Done", "0.00", 3).total != 3 || *left_over(s))
+        print_error("%s %s at command %u\n", w->kind, w->arg, at);
+    assert_int_equal(printed(s, "Done", "0.00", 3).total, 3);
+    assert_int_equal(stat_of(s, "queue", "done"), 3);
+    assert_int_equal(stat_of(s, "queue", "lost"), 0);
+    assert_string_equal(left_over(s), "");
+}
+
+static void and_where_there_is_something_to_recover(void **state)
+{
+    struct scene *s = *state;
+    configure_with_proxy(s, "lease = 1.5; " FIVE);
+    life_of_an_heir(s, &(struct way){"none", ""}, 0);
+    unsigned commands = proxy_arm(s->proxy, "none").commands, first = scene_random(SHAPES),
+             step = scene_long() ? 1 : 6; /* a retry may take a second */
+    print_message("# %u commands in a clean life\n", commands);
+    for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
+        for (unsigned k = 0; k < SHAPES; k++)
+            if (scene_long() || (at + first) % SHAPES == k)
+                life_of_an_heir(s, &shapes[k], at);
+}
+
 static void no_answer_at_some_commands(void **state)
 {
     static const struct way stall = {"stall", ""};
     struct scene *s = *state;
-    configure_with_proxy(s);
+    configure_with_proxy(s, FIVE);
     unsigned commands = commands_of_a_clean_life(s), step = scene_long() ? 1 : commands / 6 + 1;
     for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
         break_at(s, &stall, at);
@@ -162,7 +215,7 @@ static void answers_byte_by_byte_are_answers(void **state)
 {
     static const struct way split = {"split", ""};
     struct scene *s = *state;
-    configure_with_proxy(s);
+    configure_with_proxy(s, FIVE);
     unsigned commands = commands_of_a_clean_life(s), step = scene_long() ? 1 : commands / 8 + 1;
     for (unsigned at = 1 + scene_random(step); at <= commands; at += step)
         break_at(s, &split, at);
@@ -173,7 +226,7 @@ static void answers_byte_by_byte_are_answers(void **state)
 static void an_exit_without_the_comparison_releases_nothing(void **state)
 {
     struct scene *s = *state;
-    configure_with_proxy(s);
+    configure_with_proxy(s, FIVE);
     fresh_life(s);
     (void)proxy_arm(s->proxy, "match BLMOVE");
     (void)proxy_arm(s->proxy,
@@ -201,6 +254,8 @@ int main(void)
         SCENE(cut_before_or_after_each_command),
         SCENE(held_back_at_each_command_and_let_go_later),
         SCENE(refused_at_each_command),
+        SCENE(answered_in_another_shape_at_each_command),
+        SCENE(and_where_there_is_something_to_recover),
         SCENE(no_answer_at_some_commands),
         SCENE(answers_byte_by_byte_are_answers),
         SCENE(an_exit_without_the_comparison_releases_nothing),
