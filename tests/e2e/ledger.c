@@ -136,7 +136,8 @@ unsigned printed_order(struct scene *s, const char *verb, const char *prefix, un
 /* Redis -----------------------------------------------------------------------------------------
  */
 
-/* Every payload of a queue that is not settled. Bit i of a batch is its index -(i+1). */
+/* Every payload of a queue that is not settled: all, or what one instance (`<name>:`) or any holds.
+ * Bit i of a batch is its index -(i+1). */
 static const char HELD[] =
     "local out = {} "
     "local p = 'rpopd:{' .. ARGV[1] .. '}:' "
@@ -147,7 +148,7 @@ static const char HELD[] =
     "  end "
     "end "
     "if ARGV[2] == 'all' then add(ARGV[1]) add(p .. 'popped') end "
-    "for _, k in ipairs(redis.call('KEYS', p .. 'inflight:*')) do "
+    "for _, k in ipairs(redis.call('KEYS', p .. 'inflight:' .. (ARGV[3] or '') .. '*')) do "
     "  add(k, p .. 'acked:' .. string.sub(k, #p + 10)) "
     "end "
     "return out";
@@ -192,12 +193,22 @@ struct fates fates(struct scene *s, const char *queue, const char *prefix, unsig
     return f;
 }
 
-long long claimed(struct scene *s, const char *queue)
+static long long count_claimed(struct scene *s, redisReply *r)
 {
-    redisReply *r = list_of(s, redis_server_run(s->redis, "EVAL %s 0 %s claimed", HELD, queue));
-    long long n = (long long)r->elements;
+    long long n = (long long)list_of(s, r)->elements;
     freeReplyObject(r);
     return n;
+}
+
+long long claimed(struct scene *s, const char *queue)
+{
+    return count_claimed(s, redis_server_run(s->redis, "EVAL %s 0 %s claimed", HELD, queue));
+}
+
+long long claimed_by(struct scene *s, const char *queue, const char *instance)
+{
+    return count_claimed(
+        s, redis_server_run(s->redis, "EVAL %s 0 %s claimed %s:", HELD, queue, instance));
 }
 
 unsigned listed_order(struct scene *s, const char *queue, const char *prefix, unsigned *ret_numbers,

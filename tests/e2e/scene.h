@@ -148,6 +148,8 @@ struct tally held(struct scene *s, const char *queue, const char *prefix, unsign
 unsigned listed_order(struct scene *s, const char *queue, const char *prefix, unsigned *ret_numbers,
                       unsigned max);
 long long claimed(struct scene *s, const char *queue); /* in batches and not settled; in one step */
+/* The same of one instance: what may run again where that one is killed. */
+long long claimed_by(struct scene *s, const char *queue, const char *instance);
 /* Of the numbers: neither done, by what was printed, nor in Redis; and both. */
 struct fates {
     unsigned nowhere, twice;

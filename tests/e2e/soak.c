@@ -83,7 +83,7 @@ static void death(struct soak *k, unsigned who)
     char epoch[64];
     daemon_kill(k->daemons[who]);
     k->kills++;
-    k->in_flight += (unsigned long)claimed(k->scene, "queue");
+    k->in_flight += (unsigned long)claimed_by(k->scene, "queue", k->names[who]);
     const char *owner = ask_text(k->scene, "GET rpopd:{queue}:owner:%s", k->names[who]);
     if (!owner || sscanf(owner, "1 %63s", epoch) != 1 || k->ndead == DEAD_MAX)
         return;

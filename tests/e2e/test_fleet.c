@@ -13,10 +13,16 @@ struct fleet {
     struct daemon *at[FLEET_MAX];
 };
 
+static const char *name_of(unsigned i)
+{
+    static char name[16];
+    (void)snprintf(name, sizeof name, "d%u", i);
+    return name;
+}
+
 static void launch(struct fleet *f, unsigned i)
 {
-    char name[16];
-    (void)snprintf(name, sizeof name, "d%u", i);
+    const char *name = name_of(i);
     f->scene->instance = name;
     char *text = scene_conf(f->scene, CONF);
     f->at[i] = daemon_new(f->scene->folder, name);
@@ -33,14 +39,17 @@ static unsigned at_work(const struct fleet *f)
     return n;
 }
 
-/* Half of them, at once as far as that goes. Returns how many jobs were claimed then. */
+/* Half of them, at once as far as that goes. Returns how many jobs they held then. */
 static unsigned kill_half(struct fleet *f)
 {
     for (unsigned i = 0; i < f->n; i += 2)
         daemon_signal(f->at[i], SIGKILL);
     for (unsigned i = 0; i < f->n; i += 2)
         daemon_kill(f->at[i]);
-    return (unsigned)claimed(f->scene, "queue");
+    unsigned n = 0;
+    for (unsigned i = 0; i < f->n; i += 2)
+        n += (unsigned)claimed_by(f->scene, "queue", name_of(i));
+    return n;
 }
 
 static bool drained(const struct fleet *f, unsigned jobs)

@@ -65,12 +65,12 @@ static void killed_in_turn_in_one_drain(void **state)
     both(s, jobs);
     for (unsigned i = 1; i <= kills; i++) {
         struct daemon *d = i % 2 ? s->daemon : s->second;
+        const char *name = i % 2 ? "e2e" : "other";
         reach(s, 200 * i);
         daemon_kill(d);
-        doubles += (unsigned)claimed(s, "queue");
+        doubles += (unsigned)claimed_by(s, "queue", name);
         if (i % 6 == 0)
-            scene_await(s, LIMIT_MS,
-                        ask_int(s, "EXISTS rpopd:{queue}:owner:%s", i % 2 ? "e2e" : "other") == 0);
+            scene_await(s, LIMIT_MS, ask_int(s, "EXISTS rpopd:{queue}:owner:%s", name) == 0);
         daemon_start(d);
     }
     end_of_both(s, jobs, doubles);
@@ -221,7 +221,7 @@ static void a_full_redis_is_drained_by_both_and_by_the_survivor(void **state)
     reach(s, 1600);
     assert_int_equal(ask_int(s, "CONFIG SET maxmemory 1"), 1);
     daemon_kill(s->daemon);
-    unsigned doubles = (unsigned)claimed(s, "queue");
+    unsigned doubles = (unsigned)claimed_by(s, "queue", "e2e");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2000);
     assert_int_equal(ask_int(s, "CONFIG SET maxmemory 0"), 1);
     scene_again(s);

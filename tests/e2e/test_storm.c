@@ -81,7 +81,7 @@ static void kill_one(struct storm *k)
 {
     unsigned who = scene_random(2);
     daemon_kill(k->daemons[who]);
-    k->doubles += (unsigned)claimed(k->scene, "queue");
+    k->doubles += (unsigned)claimed_by(k->scene, "queue", names[who]);
     k->kills++;
     daemon_start(k->daemons[who]);
 }
