@@ -2,6 +2,7 @@
 /* The job as a plugin sees it, what it makes of its outcome, and a whole job. */
 #include "tests/unit/plugin_job.h"
 
+#include <semaphore.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -278,6 +279,85 @@ static void without_memory_for_a_blocking_one_it_is_run_again(void **state)
     without_memory_for(true);
 }
 
+/* ---- its task is cancelled while its function blocks a thread, and memory has run out ---- */
+
+static struct {
+    sem_t go;
+    atomic_int begun;
+    unsigned number; /* of the allocation that fails */
+    bool failed;
+} held;
+
+static int holds_its_thread(struct rpopd_job *job, void *state, struct rpopd_error *e)
+{
+    (void)state, (void)e;
+    (void)rpopd_job_output(job, "before", 6);
+    atomic_fetch_add(&held.begun, 1);
+    while (sem_wait(&held.go) < 0)
+        ;
+    (void)rpopd_job_output(job, "behind", 6); /* into what is its own still */
+    return RPOPD_DONE;
+}
+
+static int run_one_in_need(void *arg, void **ret_result, struct err *e)
+{
+    oom_arm(held.number);
+    return run_one(arg, ret_result, e);
+}
+
+static int cancel_both(void *arg, void **ret_result, struct err *e)
+{
+    struct blocking *b = arg;
+    struct task *t[2];
+    (void)ret_result, (void)e;
+    for (int i = 0; i < 2; i++) {
+        t[i] = task_create(run_one_in_need, &b[i], NULL);
+        do
+            (void)task_sleep(1);
+        while (!task_done(t[i]) && atomic_load(&held.begun) == 0);
+        held.failed |= oom_disarm();
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)job_cancel(b[i].job, CANCEL_TIMEOUT);
+        atomic_store(&b[i].job->at_once, true);
+        (void)task_cancel(t[i]);
+        (void)task_await(t[i], NULL, NULL);
+        task_unref(t[i]);
+    }
+    (void)sem_post(&held.go);
+    return 0;
+}
+
+/* One of the two has the thread, the other one waits for it. */
+static void cancelled_in_need(void)
+{
+    struct blocking b[2] = {{.job = job_of(&conf, "")}, {.job = job_of(&conf, "")}};
+    hook_begin(1);
+    hook.conf.handler.blocking = true;
+    hook.plugin.run = holds_its_thread;
+    held.failed = false;
+    atomic_store(&held.begun, 0);
+    (void)sem_init(&held.go, 0, 0);
+    assert_int_equal(run(cancel_both, b, NULL, NULL), 0);
+    hook_end();
+    assert_true(atomic_load(&held.begun) <= 1);
+    for (int i = 0; i < 2; i++) {
+        if (b[i].outcome != JOB_AGAIN)
+            assert_int_equal(b[i].outcome, JOB_CANCELLED);
+        assert_null(b[i].job->evidence.output);
+        (void)job_free(b[i].job);
+    }
+    (void)sem_destroy(&held.go);
+}
+
+static void cancelled_without_memory_it_is_not_done(void **state)
+{
+    (void)state;
+    for (held.number = 1, held.failed = true; held.failed; held.number++)
+        cancelled_in_need();
+    assert_true(held.number > 4);
+}
+
 static void outside_of_a_task_each_call_says_so(void **state)
 {
     (void)state;
@@ -312,6 +392,7 @@ int main(void)
         cmocka_unit_test(what_a_blocking_one_says_comes_to_its_job),
         cmocka_unit_test(without_memory_for_a_coroutine_it_is_run_again),
         cmocka_unit_test(without_memory_for_a_blocking_one_it_is_run_again),
+        cmocka_unit_test(cancelled_without_memory_it_is_not_done),
         cmocka_unit_test(outside_of_a_task_each_call_says_so),
     };
     return cmocka_run_group_tests_name("plugin_job", tests, NULL, NULL);

@@ -85,9 +85,10 @@ enum job_outcome plugin_run(struct job *j, void *state, struct err *why);
 
 /* plugin_thread.c */
 /* Gives the future of fn(arg) on a thread of the hook's, in which a crash counts as the job's. NULL
- * with *e: -ENOMEM, -EAGAIN (no thread); then fn is never called. */
+ * with *e: -ENOMEM, -EAGAIN (no thread); then fn is never called. With free_arg it takes arg, on
+ * failure too: free_arg(arg) once fn has returned or never will be called, on any thread. */
 struct future *plugin_call(struct plugin_hook *h, const struct job *j, rpopd_function fn, void *arg,
-                           struct err *e);
+                           void (*free_arg)(void *arg), struct err *e);
 void plugin_hook_unref(struct plugin_hook *h); /* any thread */
 /* From now on the process ends without waiting for functions that still run in threads. */
 void plugin_leave_at_exit(void);

@@ -24,12 +24,13 @@ struct twin {
     atomic_uint refs;      /* the job's task's and the function's */
     struct err why;
     int code;
-    bool begun;
+    atomic_bool begun;
     char birth[JOB_ID_MAX]; /* of its own job: the other's is gone with the batch */
 };
 
-static void twin_unref(struct twin *t)
+static void twin_unref(void *twin)
 {
+    struct twin *t = twin;
     if (atomic_fetch_sub(&t->refs, 1) > 1)
         return;
     (void)job_free(t->face.job);
@@ -62,13 +63,10 @@ static int twin_main(void *arg, void **ret_result, struct rpopd_error *e)
     struct twin *t = arg;
     struct plugin_hook *h = t->face.hook;
     (void)ret_result, (void)e;
-    t->begun = true;
+    atomic_store(&t->begun, true);
     t->code = rpopd_job_cancelled(&t->face)
                   ? -ECANCELED
                   : h->plugin.run(&t->face, h->state, plugin_error(&t->why));
-    if (t->face.task)
-        (void)rpopd_tasks_end(&t->face, NULL);
-    twin_unref(t);
     return 0;
 }
 
@@ -77,18 +75,24 @@ static int task_main(void *arg, void **ret_result, struct err *e)
     struct twin *t = arg;
     crash_job(t->face.job);
     t->face.task = task_current();
-    return twin_main(t, ret_result, plugin_error(e));
+    (void)twin_main(t, ret_result, plugin_error(e));
+    (void)rpopd_tasks_end(&t->face, NULL);
+    twin_unref(t);
+    return 0;
 }
 
-/* Gives the future of its function; NULL with *why. */
+/* Gives the future of its function, which has a share of t; NULL with *why, and without the share.
+ */
 static struct future *begin(struct plugin_hook *h, struct job *j, struct twin *t, struct err *why)
 {
     if (h->conf.handler.blocking)
-        return plugin_call(h, j, twin_main, t, why);
+        return plugin_call(h, j, twin_main, t, twin_unref, why);
     struct task *task = task_create(task_main, t, h->conf.name);
-    if (!task)
-        (void)error_set(why, -errno);
-    return task ? task_future(task) : NULL;
+    if (task)
+        return task_future(task);
+    (void)error_set(why, -errno);
+    twin_unref(t);
+    return NULL;
 }
 
 /* A task is cancelled; a function on a thread may look whether it is. */
@@ -104,7 +108,8 @@ static int await_for(struct future *f, int64_t ms)
     return future_wait(&f, 1, ms, WAIT_ALL_COMPLETED, &done, &pending, NULL);
 }
 
-/* Awaits until f is done, or it is given up. */
+/* Awaits until f is done, or it is given up. Without memory a cancelling goes to f itself: that of
+ * a thread is done then, and its function goes on. */
 static void await_function(const struct plugin_hook *h, struct future *f, struct job *j,
                            struct twin *t)
 {
@@ -162,11 +167,12 @@ static enum job_outcome leave_behind(struct plugin_hook *h, struct future *f, co
 static enum job_outcome outcome_of(struct plugin_hook *h, struct future *f, struct job *j,
                                    struct twin *t, struct err *why)
 {
-    if (!future_done(f))
-        return leave_behind(h, f, t);
-    if (t->begun)
+    bool blocking = h->conf.handler.blocking, begun = atomic_load(&t->begun);
+    if (!future_done(f) || (blocking && future_cancelled(f)))
+        return begun ? leave_behind(h, f, t) : JOB_CANCELLED;
+    if (begun)
         return take_outcome(j, t, why);
-    twin_unref(t); /* the function's, which was never called */
+    twin_unref(t); /* the task's, which was cancelled before its first turn */
     return JOB_CANCELLED;
 }
 
@@ -180,7 +186,6 @@ enum job_outcome plugin_run(struct job *j, void *state, struct err *why)
     }
     struct future *f = begin(h, j, t, why);
     if (!f) {
-        twin_unref(t); /* the function's */
         twin_unref(t);
         return JOB_AGAIN;
     }

@@ -16,6 +16,7 @@ struct call {
     struct plugin_hook *hook;
     rpopd_function fn;
     void *arg;
+    void (*free_arg)(void *arg); /* NULL: nothing is to be done */
     bool begun;
     char birth[JOB_ID_MAX];
     struct job *named; /* the job for a crash note: it may have ended before the function does */
@@ -42,6 +43,8 @@ static void call_free(void *arg)
     struct call *c = arg;
     if (!c->begun)
         call_returned(c);
+    if (c->free_arg)
+        c->free_arg(c->arg);
     (void)job_free(c->named);
     plugin_hook_unref(c->hook);
     free(c);
@@ -81,13 +84,16 @@ static int call_main(void *arg, void **ret_result, struct err *e)
 }
 
 struct future *plugin_call(struct plugin_hook *h, const struct job *j, rpopd_function fn, void *arg,
-                           struct err *e)
+                           void (*free_arg)(void *arg), struct err *e)
 {
     struct call *c = call_new(h, j, fn, arg);
     if (!c) {
+        if (free_arg)
+            free_arg(arg);
         errno = -error_set(e, -ENOMEM);
         return NULL;
     }
+    c->free_arg = free_arg;
     struct future *f = run_in_executor_taking(h->threads, call_main, c, call_free);
     if (!f)
         (void)error_set(e, -errno);
@@ -99,7 +105,8 @@ struct future *plugin_call(struct plugin_hook *h, const struct job *j, rpopd_fun
 struct rpopd_future *rpopd_in_thread(struct rpopd_job *job, rpopd_function fn, void *arg,
                                      struct rpopd_error *e)
 {
-    return (struct rpopd_future *)(void *)plugin_call(job->hook, job->job, fn, arg, plugin_err(e));
+    struct future *f = plugin_call(job->hook, job->job, fn, arg, NULL, plugin_err(e));
+    return (struct rpopd_future *)(void *)f;
 }
 
 int rpopd_to_thread(struct rpopd_job *job, rpopd_function fn, void *arg, void **result,
@@ -107,7 +114,7 @@ int rpopd_to_thread(struct rpopd_job *job, rpopd_function fn, void *arg, void **
 {
     if (!task_current()) /* before fn has begun with what is the caller's */
         return error_set(plugin_err(e), ERROR_NO_TASK);
-    struct future *f = plugin_call(job->hook, job->job, fn, arg, plugin_err(e));
+    struct future *f = plugin_call(job->hook, job->job, fn, arg, NULL, plugin_err(e));
     if (!f)
         return -errno;
     int r = future_await(f, result, plugin_err(e));
