@@ -1,4 +1,4 @@
-/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=stack_get */
 /* The job as a plugin sees it, what it makes of its outcome, and a whole job. */
 #include "tests/unit/plugin_job.h"
 
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/runtime/stack.h"
 
 static void settings_are_found_by_their_whole_name(void **state)
 {
@@ -279,6 +280,42 @@ static void without_memory_for_a_blocking_one_it_is_run_again(void **state)
     without_memory_for(true);
 }
 
+static bool no_stack;
+struct stack *__real_stack_get(struct stack_pool *p);
+struct stack *__wrap_stack_get(struct stack_pool *p);
+
+struct stack *__wrap_stack_get(struct stack_pool *p)
+{
+    return no_stack ? NULL : __real_stack_get(p);
+}
+
+static int run_one_without_a_stack(void *arg, void **ret_result, struct err *e)
+{
+    struct lost lost = {0};
+    loop_set_exception_handler(loop_running(), note_lost, &lost);
+    no_stack = true;
+    (void)run_one(arg, ret_result, e);
+    no_stack = false;
+    loop_set_exception_handler(loop_running(), NULL, NULL);
+    return lost.count ? -EPROTO : 0;
+}
+
+static void without_a_stack_it_is_run_again(void **state)
+{
+    int runs = 0;
+    struct blocking b = {.job = job_of(&conf, "fill")};
+    (void)state;
+    hook_begin(1);
+    hook.plugin.run = fill;
+    hook.state = &runs;
+    assert_int_equal(run(run_one_without_a_stack, &b, NULL, NULL), 0);
+    assert_int_equal(b.outcome, JOB_AGAIN);
+    assert_int_equal(b.why.code, -ENOMEM);
+    assert_int_equal(runs, 0);
+    (void)job_free(b.job);
+    hook_end();
+}
+
 /* ---- its task is cancelled while its function blocks a thread, and memory has run out ---- */
 
 static struct {
@@ -392,6 +429,7 @@ int main(void)
         cmocka_unit_test(what_a_blocking_one_says_comes_to_its_job),
         cmocka_unit_test(without_memory_for_a_coroutine_it_is_run_again),
         cmocka_unit_test(without_memory_for_a_blocking_one_it_is_run_again),
+        cmocka_unit_test(without_a_stack_it_is_run_again),
         cmocka_unit_test(cancelled_without_memory_it_is_not_done),
         cmocka_unit_test(outside_of_a_task_each_call_says_so),
     };

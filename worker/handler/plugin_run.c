@@ -172,8 +172,11 @@ static enum job_outcome outcome_of(struct plugin_hook *h, struct future *f, stru
         return begun ? leave_behind(h, f, t) : JOB_CANCELLED;
     if (begun)
         return take_outcome(j, t, why);
-    twin_unref(t); /* the task's, which was cancelled before its first turn */
-    return JOB_CANCELLED;
+    twin_unref(t); /* the task's, which ended at its first turn: cancelled, or without a stack */
+    if (future_result(f, NULL, NULL) != -ENOMEM)
+        return JOB_CANCELLED;
+    (void)error_set(why, -ENOMEM);
+    return JOB_AGAIN;
 }
 
 enum job_outcome plugin_run(struct job *j, void *state, struct err *why)
