@@ -1,9 +1,11 @@
+/* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=asprintf */
 /* A pool's children, real ones: what they are told, what becomes of a job, who is kept. */
 #include "tests/unit/pool_stage.h"
 
 #include <dirent.h>
 #include <pthread.h>
 
+#include "tests/lib/oom.h"
 #include "worker/runtime/run.h"
 
 /* ---- warm children ---- */
@@ -20,41 +22,68 @@ static void a_child_gets_one_job_after_the_other(void **state)
     assert_true(is_reaped(told_by("start")));
 }
 
+static struct beside { /* a job of another worker's */
+    struct stage stage;
+    unsigned number; /* of the allocation that fails; 0: none */
+    bool failed;
+} beside;
+
 static int play_beside(void *arg, void **ret_result, struct err *e)
 {
-    struct stage *s = arg;
-    (void)ret_result, (void)e;
+    struct stage *s = &beside.stage;
+    (void)arg, (void)ret_result, (void)e;
+    oom_arm(beside.number);
     s->outcome = handler_pool.run(s->job, s->state, &s->why);
+    beside.failed = oom_disarm();
     return 0;
 }
 
 static void *another_worker(void *arg)
 {
-    struct stage *s = arg;
-    struct stage beside = *s;
-    if (handler_pool.init(&s->conf->queues[0], &beside.state, NULL) < 0)
+    struct stage *s = &beside.stage;
+    (void)arg;
+    s->outcome = JOB_NONE;
+    if (handler_pool.init(&s->conf->queues[0], &s->state, NULL) < 0)
         return NULL;
-    beside.job = stage_job(s, "ok beside", 9);
-    (void)run(play_beside, &beside, NULL, NULL);
-    (void)job_free(beside.job);
-    handler_pool.exit(beside.state);
-    return beside.outcome == JOB_DONE ? s : NULL;
+    (void)run(play_beside, NULL, NULL, NULL);
+    handler_pool.exit(s->state);
+    return NULL;
+}
+
+static enum job_outcome stage_play_beside(const struct stage *s, unsigned number)
+{
+    pthread_t thread;
+    beside = (struct beside){.stage = *s, .number = number};
+    beside.stage.job = stage_job(s, "ok beside", 9);
+    assert_int_equal(pthread_create(&thread, NULL, another_worker, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    (void)job_free(beside.stage.job);
+    return beside.stage.outcome;
 }
 
 static void two_workers_share_the_children(void **state)
 {
     struct stage *s = *state;
-    pthread_t thread;
-    void *done;
     stage_open(s, "");
     assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
-    assert_int_equal(pthread_create(&thread, NULL, another_worker, s), 0);
-    assert_int_equal(pthread_join(thread, &done), 0);
-    assert_ptr_equal(done, s);
+    assert_int_equal(stage_play_beside(s, 0), JOB_DONE);
     assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
     assert_int_equal(told("start"), 1);
     assert_int_equal(told_by("ok beside"), told_by("ok 1"));
     assert_int_equal(told_by("ok 2"), told_by("ok 1"));
+}
+
+static void a_child_that_cannot_be_taken_over_stays_idle(void **state)
+{
+    struct stage *s = *state;
+    unsigned number = 0;
+    stage_open(s, "");
+    do {
+        assert_int_equal(stage_play(s, "ok"), JOB_DONE);
+        enum job_outcome outcome = stage_play_beside(s, ++number);
+        assert_int_equal(outcome, outcome == JOB_DONE ? JOB_DONE : JOB_AGAIN);
+    } while (beside.failed);
+    assert_true(number > 4);
 }
 
 static void max_jobs_brings_in_another_child(void **state)
@@ -372,6 +401,7 @@ int main(int argc, char *argv[])
     const struct CMUnitTest tests[] = {
         TEST(a_child_gets_one_job_after_the_other),
         TEST(two_workers_share_the_children),
+        TEST(a_child_that_cannot_be_taken_over_stays_idle),
         TEST(max_jobs_brings_in_another_child),
         TEST(what_a_child_says_at_its_end_does_not_hold_it),
         TEST(max_rss_brings_in_another_child),

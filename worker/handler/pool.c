@@ -96,6 +96,7 @@ static int take_idle(struct turn *t)
         int r = pool_member_join(t->member, t->pool->program, t->why);
         if (r < 0) {
             pool_shared_keep(t->pool->shared, t->member);
+            t->member = NULL; /* anybody's again */
             return r;
         }
         listen_to(t);
