@@ -201,6 +201,35 @@ static void one_thread_is_enough_where_no_more_can_be_started(void **state)
     EXPECT(crowded_main, -EAGAIN, 0, 0);
 }
 
+static int unbounded_main(void *n, void **ret_result, struct err *e)
+{
+    struct executor *x = executor_new(EXECUTOR_AS_NEEDED);
+    struct door d;
+    (void)ret_result;
+    door_init(&d);
+    struct future *f = run_in_executor(x, through, &d);
+    pass(&d.begun);
+    atomic_store(&no_threads, true);
+    struct future *refused = run_in_executor(x, through, &d);
+    note(n, refused ? 0 : -errno);
+    atomic_store(&no_threads, false);
+    struct future *g = run_in_executor(x, through, &d);
+    pass(&d.begun); /* beside the first one */
+    for (int i = 0; i < 3; i++)
+        (void)sem_post(&d.open);
+    note(n, end_of(f, NULL, e));
+    note(n, end_of(g, NULL, e));
+    future_unref(refused);
+    close_pool(x);
+    return 0;
+}
+
+static void with_threads_as_needed_no_job_waits_for_one(void **state)
+{
+    (void)state;
+    EXPECT(unbounded_main, -EAGAIN, 0, 0);
+}
+
 /* -- calls -- */
 static int before_main(void *n, void **ret_result, struct err *e)
 {
@@ -348,6 +377,7 @@ int main(void)
         cmocka_unit_test(a_thread_whose_job_was_taken_by_another_is_woken_again),
         cmocka_unit_test(without_any_thread_a_job_is_refused),
         cmocka_unit_test(one_thread_is_enough_where_no_more_can_be_started),
+        cmocka_unit_test(with_threads_as_needed_no_job_waits_for_one),
     };
     const struct CMUnitTest calls[] = {
         cmocka_unit_test(a_job_cancelled_before_its_start_never_runs),

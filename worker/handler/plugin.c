@@ -10,9 +10,6 @@
 #include "worker/handler/plugin.h"
 
 #define THREADS_MAX 32 /* of a coroutine plugin: rpopd_to_thread */
-/* A job that blocks never waits for a thread: there are as many as are needed, which the slots and
- * LEFT_MAX (plugin_thread.c) bound. */
-#define THREADS_AS_NEEDED 2000000
 
 static int plugin_check(const struct conf_queue *queue, struct err *e)
 {
@@ -29,7 +26,9 @@ static struct plugin_hook *hook_new(const struct conf_queue *queue)
     h->conf = *queue;
     h->conf.name = strdup(queue->name);
     h->settings.pairs = queue->handler.settings;
-    h->threads = executor_new(queue->handler.blocking ? THREADS_AS_NEEDED : THREADS_MAX);
+    /* A job that blocks never waits for a thread; the slots and LEFT_MAX (plugin_run.c) bound them.
+     */
+    h->threads = executor_new(queue->handler.blocking ? EXECUTOR_AS_NEEDED : THREADS_MAX);
     if (h->conf.name && h->threads)
         return h;
     plugin_hook_unref(h);

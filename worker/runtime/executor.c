@@ -200,7 +200,8 @@ static int provide_thread(struct executor *x)
         return 0;
     }
     int r = x->threads < x->max ? start_thread(x) : 0;
-    return x->threads ? 0 : r; /* one that runs comes to it later */
+    bool may_wait = x->threads && x->max != EXECUTOR_AS_NEEDED;
+    return may_wait ? 0 : r; /* one that runs comes to it later */
 }
 
 int executor_submit(struct executor *x, struct executor_work *w, struct err *e)

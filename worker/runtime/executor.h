@@ -14,8 +14,10 @@ typedef int (*executor_fn)(void *arg, void **ret_result, struct err *e);
 
 struct executor;
 
-/* A pool of up to max_threads (0: CPUs + 4, at most 32), started as they are needed. Any thread.
- * Gives. */
+#define EXECUTOR_AS_NEEDED (~0u)
+/* A pool of up to max_threads (0: CPUs + 4, at most 32), started as they are needed; a job waits
+ * for one of them where no more can be started. EXECUTOR_AS_NEEDED: none waits, it is refused with
+ * -EAGAIN then. Any thread. Gives. */
 struct executor *executor_new(unsigned max_threads);
 struct executor *executor_ref(struct executor *x); /* shares; any thread */
 /* Drops a reference; the last one shuts it down without waiting. Any thread; NULL is fine. */
@@ -28,7 +30,7 @@ void executor_shutdown(struct executor *x, bool wait, bool cancel);
 /* Gives the future of fn(arg) on a thread of x; NULL as x: the loop's default executor. NULL with
  * ERROR_EXECUTOR_SHUTDOWN (the default one was shut down), ERROR_RUNTIME (x was: "cannot schedule
  * new futures after shutdown"), ERROR_TYPE (x is a pool of processes: process_pool.h),
- * ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread). */
+ * ERROR_NO_LOOP, ERROR_CLOSED, -ENOMEM, -EAGAIN (no thread, see executor_new). */
 struct future *run_in_executor(struct executor *x, executor_fn fn, void *arg);
 /* The same; takes arg, on failure too: free_arg(arg) once fn has run or never will, on any thread.
  */

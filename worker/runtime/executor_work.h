@@ -12,7 +12,8 @@ struct executor_work { /* embedded in what it belongs to; the executor's from su
     void (*cancel)(struct executor_work *w);
 };
 
-/* 0; ERROR_RUNTIME after a shutdown; -EAGAIN: not one thread can be started. Any thread. */
+/* 0; ERROR_RUNTIME after a shutdown; -EAGAIN: no thread can be started that it needs
+ * (executor_new). Any thread. */
 int executor_submit(struct executor *x, struct executor_work *w, struct err *e);
 /* Shuts x, a pool of threads, down without waiting; w runs behind all jobs, on the last thread to
  * leave: on the calling one where none is left. Borrows x. Any thread. */
