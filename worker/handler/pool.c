@@ -204,6 +204,8 @@ static void bury(struct pool *p, struct pool_member *m)
     ssize_t n = read(m->pipes.err, words, sizeof words);
     log_warn("pool-child", "queue='%s' pid=%d what='it ended while it had no job' words=%s",
              p->queue->label, m->pid, log_quote(words, n > 0 ? (size_t)n : 0, quoted));
+    /* For its cgroup, which empties a little later; without memory it stays there. */
+    (void)pool_member_join(m, p->program, NULL);
     pool_member_free(m);
     reap_soon();
 }

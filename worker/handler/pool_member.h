@@ -35,9 +35,11 @@ int64_t pool_member_rss(const struct pool_member *m); /* bytes; -1: not known */
 int pool_member_end(struct pool_member *m, int64_t patience_ms, const atomic_bool *at_once,
                     bool *ret_own);
 
+/* Takes; kills what it has left behind. Of one that has no job, in the running loop or in none. */
+void pool_member_free(struct pool_member *m);
+
 /* ---- of one that belongs to no loop ---- */
 void pool_member_dismiss(struct pool_member *m); /* an end of file */
-void pool_member_free(struct pool_member *m);    /* takes; kills what it has left behind */
 /* Takes the list. Waits, on this thread, until those that were dismissed have ended: a moment for
  * them to leave by themselves, TERM, a moment, KILL; where handler_at_once is set KILL alone. */
 void pool_member_end_all(struct pool_member *first);
