@@ -161,7 +161,7 @@ tsan: ## the same under ThreadSanitizer (clang: gcc 12's runtime ends at 8,128 c
 # processes: valgrind does not know pidfd_open.
 MEMCHECK := env MEMCHECK=1 valgrind -q --child-silent-after-fork=yes --error-exitcode=99 --leak-check=no
 MEMCHECK_NOT := redis_link misuse_block misuse_thread process process_early process_pool process_pool_broken process_pool_end pool \
-                pool_examples
+                pool_examples pool_idle
 
 valgrind: $(UNIT) ## unit tests and the scenarios under valgrind's memcheck
 	@$(RUN_TESTS) -x '$(MEMCHECK)' -m 10 valgrind $(filter-out $(MEMCHECK_NOT:%=$(BUILD)/tests/unit/test_%),$(UNIT))

@@ -3,13 +3,9 @@
 #include "tests/unit/pool_stage.h"
 
 #include <dirent.h>
-#include <limits.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
-#include "common/clock.h"
 #include "tests/lib/oom.h"
-#include "worker/handler/cgroup.h"
 #include "worker/runtime/run.h"
 
 /* ---- warm children ---- */
@@ -122,27 +118,6 @@ static void max_rss_brings_in_another_child(void **state)
     assert_int_equal(stage_play(s, "grow 160000000"), JOB_DONE);
     assert_true(is_reaped(told_by("grow 160000000")));
     assert_int_equal(stage_play(s, "ok 3"), JOB_DONE);
-    assert_int_equal(told("start"), 2);
-}
-
-static void a_child_that_ended_while_idle_costs_nothing(void **state)
-{
-    struct stage *s = *state;
-    stage_open(s, "");
-    assert_int_equal(stage_play(s, "ok 1"), JOB_DONE);
-    assert_int_equal(kill(told_by("ok 1"), SIGKILL), 0);
-    stage_await(pool_child_gone(told_by("ok 1")));
-    assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
-    assert_int_equal(told("start"), 2);
-}
-
-static void a_child_that_speaks_while_idle_costs_nothing(void **state)
-{
-    struct stage *s = *state;
-    stage_open(s, "");
-    assert_int_equal(stage_play(s, "late"), JOB_DONE); /* writes a line more, later */
-    stage_await(told("spoken"));
-    assert_int_equal(stage_play(s, "ok 2"), JOB_DONE);
     assert_int_equal(told("start"), 2);
 }
 
@@ -331,63 +306,6 @@ static void idle_children_that_do_not_leave_are_killed_at_the_end(void **state)
     assert_true(is_reaped(told_by("stay")));
 }
 
-/* The cgroup of the only child, and one below it, so that it cannot be removed. */
-struct held_cgroup {
-    char owner[PATH_MAX + 32], below[PATH_MAX + 128];
-    bool made;
-};
-
-static void hold_cgroup(struct held_cgroup *h)
-{
-    char root[PATH_MAX];
-    if (!cgroups_root(root))
-        return;
-    (void)snprintf(h->owner, sizeof h->owner, "%s/rpopd-%d", root, getpid());
-    DIR *d = opendir(h->owner);
-    for (const struct dirent *one; d && (one = readdir(d));)
-        if (one->d_type == DT_DIR && one->d_name[0] != '.' &&
-            snprintf(h->below, sizeof h->below, "%s/%.32s/held", h->owner, one->d_name) > 0)
-            h->made = mkdir(h->below, 0755) == 0;
-    if (d)
-        (void)closedir(d);
-}
-
-struct last_job {
-    struct stage *stage;
-    struct held_cgroup cgroup;
-    pid_t pid;
-};
-
-static int end_while_idle(void *arg, void **ret_result, struct err *e)
-{
-    struct last_job *l = arg;
-    int64_t by = clock_now_ms() + 30000;
-    (void)stage_run_main(l->stage, ret_result, e);
-    (void)pool_child_told("ok", &l->pid);
-    hold_cgroup(&l->cgroup);
-    if (l->pid > 0)
-        (void)kill(l->pid, SIGKILL);
-    while (!is_reaped(l->pid) && clock_now_ms() < by)
-        (void)task_sleep(1);
-    return 0;
-}
-
-static void a_child_that_ended_while_idle_leaves_no_cgroup(void **state)
-{
-    struct stage *s = *state;
-    struct last_job l = {.stage = s, .pid = -1};
-    stage_open(s, "");
-    s->job = stage_job(s, "ok", 2);
-    assert_int_equal(run(end_while_idle, &l, NULL, NULL), 0);
-    (void)job_free(s->job);
-    assert_true(is_reaped(l.pid));
-    if (!l.cgroup.made)
-        skip(); /* none may be written here */
-    assert_int_equal(rmdir(l.cgroup.below), 0);
-    stage_close(s);
-    assert_int_equal(access(l.cgroup.owner, F_OK), -1);
-}
-
 /* ---- starts ---- */
 
 static void a_slow_start_is_waited_for(void **state)
@@ -466,8 +384,6 @@ int main(int argc, char *argv[])
         TEST(max_jobs_brings_in_another_child),
         TEST(what_a_child_says_at_its_end_does_not_hold_it),
         TEST(max_rss_brings_in_another_child),
-        TEST(a_child_that_ended_while_idle_costs_nothing),
-        TEST(a_child_that_speaks_while_idle_costs_nothing),
         TEST(any_bytes_go_in_and_come_back),
         TEST(a_result_that_nobody_wants_is_read_all_the_same),
         TEST(retry_and_dead_carry_a_reason),
@@ -477,7 +393,6 @@ int main(int argc, char *argv[])
         TEST(a_cancelled_job_takes_its_child_along),
         TEST(nothing_of_a_child_s_tree_is_left),
         TEST(idle_children_that_do_not_leave_are_killed_at_the_end),
-        TEST(a_child_that_ended_while_idle_leaves_no_cgroup),
         TEST(a_slow_start_is_waited_for),
         TEST(a_start_that_fails_costs_a_try_and_says_why),
         TEST(a_command_that_is_gone_costs_a_try_and_says_why),

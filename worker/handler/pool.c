@@ -21,6 +21,7 @@
 #include "worker/handler/pool_member.h"
 #include "worker/handler/pool_shared.h"
 #include "worker/handler/tree.h"
+#include "worker/runtime/context.h"
 #include "worker/runtime/task.h"
 #include "worker/runtime/watch_fd.h"
 
@@ -185,8 +186,12 @@ static void reap(void *arg);
 static void reap_soon(void)
 {
     int64_t now = clock_now_ms();
-    if (now >= reap_ms && loop_call_later(loop_running(), REAP_MS, reap, NULL))
+    if (now < reap_ms)
+        return;
+    struct context *of_job = context_swap(NULL); /* a crash in there is not the job's */
+    if (loop_call_later(loop_running(), REAP_MS, reap, NULL))
         reap_ms = now + REAP_MS;
+    (void)context_swap(of_job);
 }
 
 static void reap(void *arg)
@@ -221,7 +226,10 @@ static void watch_idle(struct pool *p)
 {
     if (p->keeper >= 0 || (p->keeper = epoll_create1(EPOLL_CLOEXEC)) < 0)
         return;
-    if (loop_add_reader(loop_running(), p->keeper, on_idle_end, p, NULL) == 0)
+    struct context *of_job = context_swap(NULL); /* it outlives the job */
+    int r = loop_add_reader(loop_running(), p->keeper, on_idle_end, p, NULL);
+    (void)context_swap(of_job);
+    if (r == 0)
         return;
     (void)close(p->keeper);
     p->keeper = -1;
