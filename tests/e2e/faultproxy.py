@@ -6,10 +6,10 @@
 A line on stdin arms it anew and sets the counters to zero; the answer is a line `commands <n> hits <n>` with the counts so far:
 
   KIND N [ARG]     break at the N-th command since (over all connections, from 1)
-  match WORD       from now on only commands with WORD in them count, until the next `none`
+  match PATTERN    from now on only commands count in which the regular expression is found, until the next `none`
   none             break nothing
   release          first lets go what is held, then as `none`
-  slow MS          every answer comes MS milliseconds after its command; behind a `match`, of commands with WORD in them. What
+  slow MS          every answer comes MS milliseconds after its command; behind a `match`, of those commands. What
                    was carried out for a client that says no more is answered all the same
   rate BYTES       every connection's answers come with so many bytes a second
   hole             nothing passes any more, and nobody is told: the connections that there are, and those that come
@@ -32,7 +32,7 @@ KIND is one of
   late         the client is cut off; the command and all behind it reach the server when ARG further commands have passed,
                or on `release`
 """
-import asyncio, os, signal, socket, struct, sys
+import asyncio, os, re, signal, socket, struct, sys
 
 LISTEN = sys.argv[1]
 
@@ -43,7 +43,7 @@ class Need(Exception):
 
 class Fault:
     kind, at, arg = "none", 0, ""
-    word = b""
+    pattern = re.compile(b"")
     commands = hits = 0
     upstream = sys.argv[2]
     slow = 0.0      # seconds
@@ -56,7 +56,7 @@ class Fault:
     def arm(self, words):
         self.kind, rest = words[0], words[1:]
         if self.kind in ("match", "none"):
-            self.word = words[1].encode() if rest else b""
+            self.pattern = re.compile(words[1].encode() if rest else b"", re.S)
             self.kind, rest = "none", []
         self.at, self.slow, self.rate = 0, 0.0, 0
         if self.kind == "slow":
@@ -81,7 +81,7 @@ class Fault:
 
     def next(self, command):
         """Counts a command: is this the one?"""
-        if self.word not in command:
+        if not self.pattern.search(command):
             return False
         self.commands += 1
         for h in self.held:
@@ -187,7 +187,7 @@ class Connection:
                 if kind in ("late", "cut-before", "turn-before", "kill-before"):
                     return
                 own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
-                came = asyncio.get_running_loop().time() if FAULT.word in buf[:n] else 0.0
+                came = asyncio.get_running_loop().time() if FAULT.pattern.search(buf[:n]) else 0.0
                 await self.pending.put((kind, own, came, FAULT.goes))
                 if own is None:
                     self.sw.write(bytes(buf[:n]))

@@ -173,6 +173,19 @@ void scene_again(struct scene *s)
     start_anew(s, s->daemon, s->instance);
 }
 
+void scene_fresh(struct scene *s)
+{
+    static const char *const outputs[] = {"out", "err"};
+    assert_int_equal(ask_int(s, "FLUSHALL"), 1);
+    s->daemon = daemon_free(s->daemon);
+    for (unsigned i = 0; i < 2; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/rpopd.%s", s->folder, outputs[i]);
+        (void)unlink(path);
+    }
+    s->daemon = daemon_new(s->folder, "rpopd");
+}
+
 #define LEFT "event=left-behind"
 
 /* Told to give all back at once, it leaves to the next start what a slow machine did not confirm in

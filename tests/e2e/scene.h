@@ -85,6 +85,8 @@ void scene_start(struct scene *s,
 /* Another instance of that name beside it, as `second`; until it is registered at `queue`. */
 void scene_second(struct scene *s, const char *instance, const char *more);
 void scene_again(struct scene *s); /* starts it anew with the file as it is, and waits likewise */
+/* Redis is empty, and the daemon, which is killed where it runs, has printed nothing yet. */
+void scene_fresh(struct scene *s);
 /* `more` and n queues of the handler sleep: `queue`, q1, q2, ... Gives; free(). */
 char *scene_queues(unsigned n, const char *more);
 char *scene_conf(const struct scene *s, const char *more); /* the text alone; gives, free() */

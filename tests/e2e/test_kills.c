@@ -79,19 +79,6 @@ static void redis_is_killed_with_it(void **state)
 #define AT_START 2 /* jobs that lie there */
 #define JOBS 3     /* the last one meets a pop */
 
-static void empty_files(struct scene *s)
-{
-    s->daemon = daemon_free(s->daemon);
-    static const char *const names[] = {"out", "err"};
-    for (unsigned i = 0; i < 2; i++) {
-        char path[128];
-        (void)snprintf(path, sizeof path, "%s/rpopd.%s", s->folder, names[i]);
-        (void)unlink(path);
-    }
-    s->daemon = daemon_new(s->folder, "rpopd");
-    configure(s);
-}
-
 static bool done_or_dead(struct scene *s, unsigned jobs)
 {
     return printed(s, "Done", "0.00", JOBS).distinct >= jobs || !daemon_alive(s->daemon);
@@ -123,8 +110,7 @@ static void next_life(struct scene *s)
 
 static void kill_at(struct scene *s, const char *kind, unsigned at)
 {
-    assert_int_equal(ask_int(s, "FLUSHALL"), 1);
-    empty_files(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "%s %u", kind, at);
     short_life(s);
     /* The last commands come or not, as the end of the life falls. */
@@ -142,7 +128,7 @@ static void kill_at(struct scene *s, const char *kind, unsigned at)
 
 static unsigned commands_of_a_clean_life(struct scene *s)
 {
-    empty_files(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "none");
     short_life(s);
     unsigned n = proxy_arm(s->proxy, "none").commands;
@@ -158,6 +144,7 @@ static void killed_at_each_command_the_next_life_goes_on(void **state)
     struct scene *s = *state;
     s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
     (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    configure(s);
     unsigned commands = commands_of_a_clean_life(s), first = scene_random(2);
     for (unsigned at = 1; at <= commands; at++)
         for (unsigned k = 0; k < 2; k++)

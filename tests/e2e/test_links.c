@@ -38,18 +38,6 @@ static void short_life(struct scene *s, int64_t limit_ms)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
-static void fresh_life(struct scene *s)
-{
-    assert_int_equal(ask_int(s, "FLUSHALL"), 1);
-    s->daemon = daemon_free(s->daemon);
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/rpopd.out", s->folder);
-    (void)unlink(path);
-    (void)snprintf(path, sizeof path, "%s/rpopd.err", s->folder);
-    (void)unlink(path);
-    s->daemon = daemon_new(s->folder, "rpopd");
-}
-
 static void assert_all_once(struct scene *s, const struct way *w, unsigned at)
 {
     struct tally t = printed(s, "Done", "0.00", JOBS);
@@ -83,7 +71,7 @@ static void assert_late_bytes_take_nothing(struct scene *s)
 
 static void break_at(struct scene *s, const struct way *w, unsigned at)
 {
-    fresh_life(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
     short_life(s, strcmp(w->kind, "stall") ? SOON_MS : LATE_MS);
     assert_all_once(s, w, at);
@@ -106,7 +94,7 @@ static void configure_with_proxy(struct scene *s, const char *more)
 
 static unsigned commands_of_a_clean_life(struct scene *s)
 {
-    fresh_life(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "none");
     short_life(s, SOON_MS);
     assert_all_once(s, &(struct way){"no fault", ""}, 0);
@@ -173,7 +161,7 @@ static void life_of_an_heir(struct scene *s, const struct way *w, unsigned at)
         "redis.call('ZADD', 'rpopd:{queue}:retry', 0, 'r-1 1 1 0 1 1 {}\\n0.00000002') "
         "return redis.call('HSET', 'rpopd:{queue}:fenced', 'e.1', "
         "redis.call('TIME')[1] .. '000 open')";
-    fresh_life(s);
+    scene_fresh(s);
     assert_int_equal(ask_int(s, "EVAL %s 0", script), 1);
     (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
     daemon_start(s->daemon);
@@ -227,7 +215,7 @@ static void an_exit_without_the_comparison_releases_nothing(void **state)
 {
     struct scene *s = *state;
     configure_with_proxy(s, FIVE);
-    fresh_life(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "match BLMOVE");
     (void)proxy_arm(s->proxy,
                     "cut-after 2"); /* behind the probe the first pop, and the claim with it */

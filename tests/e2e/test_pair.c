@@ -109,18 +109,23 @@ static unsigned started(struct scene *s, unsigned jobs)
     return printed_by_both(s, "Waiting", "600.", jobs).total;
 }
 
+struct way {
+    const char *kind, *arg;
+};
+
 /* The adopter, over the proxy; `at` counts only what it sends about the dead one: its fence, its
- * take. In the end it runs all. Returns whether it came so far. */
-static bool adopter_killed_at(struct scene *s, const char *kind, unsigned at, unsigned jobs)
+ * take. In the end it runs all, and what was cut runs nothing twice. Returns whether it came so
+ * far. */
+static bool adopter_broken_at(struct scene *s, const struct way *w, unsigned at, unsigned jobs)
 {
     unsigned before = started(s, jobs);
     (void)proxy_arm(s->proxy, "match e2e");
-    (void)proxy_arm(s->proxy, "%s %u", kind, at);
+    (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
     daemon_start(s->second);
     scene_await(s, LIMIT_MS, !daemon_alive(s->second) || started(s, jobs) == before + jobs);
     scene_check(s, all_held_once(s, jobs));
-    bool killed = proxy_arm(s->proxy, "none").hits > 0;
-    if (killed) {
+    bool hit = proxy_arm(s->proxy, "none").hits > 0;
+    if (strncmp(w->kind, "kill", 4) == 0 && hit) {
         scene_check(s, daemon_wait(s->second, LIMIT_MS) == 128 + SIGKILL);
         before = started(s, jobs);
         daemon_start(s->second);
@@ -128,7 +133,7 @@ static bool adopter_killed_at(struct scene *s, const char *kind, unsigned at, un
     scene_await(s, LIMIT_MS, started(s, jobs) == before + jobs);
     scene_check(s, all_held_once(s, jobs));
     assert_int_equal(batches_of_the_dead(s), 0);
-    return killed;
+    return hit;
 }
 
 static void configure_adopter(struct scene *s)
@@ -144,30 +149,33 @@ static void configure_adopter(struct scene *s)
     (void)snprintf(s->url, sizeof s->url, "%s", redis_server_url(s->redis));
 }
 
-/* On the way to the fence, between fence and take, behind it: its next life has all. */
-static void the_adopter_killed_at_each_of_its_steps(void **state)
+/* On the way to the fence, between fence and take, behind it: it goes on, or its next life does. */
+static void the_adopter_cut_or_killed_at_each_step(void **state)
 {
-    static const char *const kinds[] = {"kill-before", "kill-after"};
+    static const struct way ways[] = {{"kill-before", ""},
+                                      {"cut-before", ""},
+                                      {"kill-after", ""},
+                                      {"cut-after", ""},
+                                      {"late", "2"}};
+    const unsigned n = sizeof ways / sizeof *ways;
     struct scene *s = *state;
-    const unsigned jobs = 5, first = scene_random(2);
+    const unsigned jobs = 5, first = scene_random(n);
     unsigned at = 0;
     configure_adopter(s);
     for (bool more = true; more;) {
         at++;
-        const char *kind = kinds[(at + first) % 2];
         assert_int_equal(ask_int(s, "FLUSHALL"), 1);
         push_numbers(s, "queue", "600.", 0, jobs);
         scene_start(s, QUICK);
         scene_await(s, LIMIT_MS, claimed(s, "queue") == jobs);
         daemon_kill(s->daemon);
-        more = adopter_killed_at(s, kind, at, jobs);
-
+        more = adopter_broken_at(s, &ways[(at + first) % n], at, jobs);
         scene_stop_second(s, SIGQUIT);
         assert_int_equal(ask_int(s, "LLEN queue"), jobs);
         assert_int_equal(ask_int(s, "DEL queue"), 1);
         assert_string_equal(left_over(s), "");
     }
-    print_message("# killed at each of %u commands about the dead one\n", at - 1);
+    print_message("# broken at each of %u commands about the dead one\n", at - 1);
     assert_true(at > 2);
 }
 
@@ -264,7 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(killed_in_turn_in_one_drain),
         SCENE(both_killed_at_once_and_one_comes_back),
-        SCENE(the_adopter_killed_at_each_of_its_steps),
+        SCENE(the_adopter_cut_or_killed_at_each_step),
         SCENE(a_thousand_jobs_of_a_frozen_owner),
         SCENE(a_full_redis_is_drained_by_both_and_by_the_survivor),
         SCENE(a_frozen_redis_makes_nobody_dead),

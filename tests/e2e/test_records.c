@@ -114,19 +114,9 @@ struct way {
     const char *kind, *arg;
 };
 
-static void fresh_life(struct scene *s)
-{
-    assert_int_equal(ask_int(s, "FLUSHALL"), 1);
-    s->daemon = daemon_free(s->daemon);
-    char path[128];
-    (void)snprintf(path, sizeof path, "%s/rpopd.out", s->folder);
-    (void)unlink(path);
-    s->daemon = daemon_new(s->folder, "rpopd");
-}
-
 static unsigned broken_at(struct scene *s, const struct way *w, unsigned at)
 {
-    fresh_life(s);
+    scene_fresh(s);
     (void)proxy_arm(s->proxy, "%s %u %s", w->kind, at, w->arg);
     print_message("# %s %u\n", w->kind, at);
     push_numbers(s, "queue", BAD, 0, FEW.bad);
