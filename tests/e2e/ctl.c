@@ -157,3 +157,20 @@ bool ctl_is_cut(int fd, int64_t ms)
     }
     return false;
 }
+
+static bool id_of_the_one(struct scene *s, char *ret_id, size_t size)
+{
+    json_t *jobs = CTL_JSON(s, 0, "jobs");
+    const json_t *j = json_array_get(jobs, 0);
+    bool one = json_array_size(jobs) == 1 && strcmp(ctl_text(j, "state"), "running") == 0;
+    (void)snprintf(ret_id, size, "%s", one ? ctl_text(j, "id") : "");
+    json_decref(jobs);
+    return one;
+}
+
+void ctl_cancel_one(struct scene *s)
+{
+    char id[128];
+    scene_await(s, LIMIT_MS, id_of_the_one(s, id, sizeof id));
+    json_decref(CTL_JSON(s, 0, "cancel", id));
+}

@@ -22,6 +22,9 @@ const struct ctl_run *ctl_run(const char *const *args);
 json_t *ctl_json(struct scene *s, int code, const char *const *args);
 #define CTL_JSON(s, code, ...) ctl_json((s), (code), (const char *const[]){__VA_ARGS__, NULL})
 
+/* Cancels the one job that runs, as soon as one does and nothing else is there. */
+void ctl_cancel_one(struct scene *s);
+
 /* Exit code and a sentence on standard error; else the test fails and shows both. */
 void ctl_refused(struct scene *s, const struct ctl_run *r, int code, const char *sentence);
 

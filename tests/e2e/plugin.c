@@ -47,23 +47,6 @@ void plugin_let_go(const struct scene *s)
     (void)fclose(f);
 }
 
-static bool id_of_the_one(struct scene *s, char *ret_id, size_t size)
-{
-    json_t *jobs = CTL_JSON(s, 0, "jobs");
-    const json_t *j = json_array_get(jobs, 0);
-    bool one = json_array_size(jobs) == 1 && strcmp(ctl_text(j, "state"), "running") == 0;
-    (void)snprintf(ret_id, size, "%s", one ? ctl_text(j, "id") : "");
-    json_decref(jobs);
-    return one;
-}
-
-void plugin_cancel(struct scene *s)
-{
-    char id[128];
-    scene_await(s, LIMIT_MS, id_of_the_one(s, id, sizeof id));
-    json_decref(CTL_JSON(s, 0, "cancel", id));
-}
-
 const char *plugin_dead_letter(struct scene *s)
 {
     return ask_text(s, "EVAL %s 1 rpopd:{queue}:dead",

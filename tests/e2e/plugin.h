@@ -16,8 +16,6 @@ void plugin_start(struct scene *s, const char *name, const char *handler, const 
 /* A job that does not listen: it is `how` until plugin_let_go was called, and not before. */
 void plugin_push_deaf(struct scene *s, const char *how);
 void plugin_let_go(const struct scene *s);
-/* Cancels the one job that runs, as soon as one does. */
-void plugin_cancel(struct scene *s);
 const char *plugin_dead_letter(struct scene *s); /* the first record; borrowed likewise */
 
 #endif

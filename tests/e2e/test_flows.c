@@ -3,6 +3,7 @@
  * cut runs nothing twice; a death runs again what was in flight. */
 #include "tests/e2e/scene.h"
 
+#include "tests/e2e/ctl.h"
 #include "tests/e2e/proxy.h"
 
 struct way {
@@ -275,6 +276,45 @@ static void what_is_hollow_beside_a_straggler_is_settled(void **state)
     broken(*state, &f, 2, 1);
 }
 
+/* An operator's cancel --------------------------------------------------------------------------
+ */
+
+static void one_lies_there(struct scene *s)
+{
+    push(s, "queue", BAD);
+}
+
+static int run_and_cancel(struct scene *s)
+{
+    unsigned before = daemon_printed(s->daemon, "Waiting " BAD);
+    start(s, OWNER_OF("queue"));
+    UNLESS_KILLED(s, daemon_printed(s->daemon, "Waiting " BAD) > before ||
+                         stat_of(s, "queue", "cancelled") == 1);
+    if (!stat_of(s, "queue", "cancelled"))
+        ctl_cancel_one(s);
+    UNLESS_KILLED(s, stat_of(s, "queue", "cancelled") == 1);
+    return end(s, SIGTERM);
+}
+
+static bool it_is_buried_once(struct scene *s, unsigned deaths, unsigned doubles)
+{
+    (void)doubles;
+    return daemon_printed(s->daemon, "Waiting " BAD) <= 1 + deaths &&
+           stat_of(s, "queue", "cancelled") == 1 && stat_of(s, "queue", "dead") == 0 &&
+           ask_int(s, "ZCARD rpopd:{queue}:dead") == 1;
+}
+
+/* The commands that make it a dead letter. */
+static void what_is_cancelled_is_dead_once(void **state)
+{
+    static const struct flow f = {.conf = ONE("sleep", "max_recoveries = 9;"),
+                                  .match = "EVAL.*:acked:.*{queue}:dead",
+                                  .before = one_lies_there,
+                                  .life = run_and_cancel,
+                                  .is_well = it_is_buried_once};
+    broken(*state, &f, 2, 2);
+}
+
 /* A rest -----------------------------------------------------------------------------------------
  */
 
@@ -323,6 +363,7 @@ int main(void)
         SCENE(what_is_given_back_is_there_once_and_in_order),
         SCENE(what_is_taken_due_tried_and_dead_is_so_once),
         SCENE(what_is_hollow_beside_a_straggler_is_settled),
+        SCENE(what_is_cancelled_is_dead_once),
         SCENE(a_queue_that_is_laid_to_rest_wakes_for_a_job),
     };
     return scene_run(tests);

@@ -209,7 +209,7 @@ static void cancelled_by_its_id_it_cleans_up(void **state)
     plugin_start(s, "act", "", "", "");
     push(s, "queue", "slow");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "slow begins") == 1);
-    plugin_cancel(s);
+    ctl_cancel_one(s);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
     assert_int_equal(daemon_printed(s->daemon, "slow has cleaned up"), 1);
     scene_check(s, strstr(plugin_dead_letter(s), "\"cancelled\"") != NULL);
@@ -323,7 +323,7 @@ static void the_example_is_cancelled_in_the_middle(void **state)
     plugin_start(s, "gather", "settings: { nap = 600000; };", "", "");
     push(s, "queue", "one two");
     scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 0);
-    plugin_cancel(s);
+    ctl_cancel_one(s);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }

@@ -77,7 +77,7 @@ static void a_deaf_one_is_left_behind(void **state)
     plugin_start(s, "act", BLOCKING, "concurrency = 1; ", "attempts = 1;");
     plugin_push_deaf(s, "deaf");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
-    plugin_cancel(s);
+    ctl_cancel_one(s);
     push(s, "queue", "next");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "done next of queue") == 1);
     assert_int_equal(stat_of(s, "queue", "cancelled"), 1);

@@ -11,7 +11,7 @@ static void a_deaf_one_is_left_behind(void **state)
     plugin_start(s, "act", "", "concurrency = 1; ", "result: { list = \"results\"; };");
     plugin_push_deaf(s, "stubborn");
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "stubborn begins") == 1);
-    plugin_cancel(s);
+    ctl_cancel_one(s);
     push(s, "queue", "next");
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
     assert_int_equal(stat_of(s, "queue", "cancelled"), 1);

@@ -2,6 +2,7 @@
  * nothing. */
 #include "tests/e2e/scene.h"
 
+#include "tests/e2e/ctl.h"
 #include "tests/e2e/drain.h"
 
 static void killed_and_restarted_with_its_data_in_mid_drain(void **state)
@@ -113,6 +114,28 @@ static void away_while_jobs_run_they_are_settled_after_its_return(void **state)
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 50);
     assert_int_equal(printed(s, "Waiting", "1.0", 50).total, 50); /* none was run again */
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
+/* An operator's word is kept until Redis hears it; the job is dead then, and nowhere else. */
+static void cancelled_while_it_is_away_a_job_is_dead_once(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, ONE("sleep", ""));
+    push(s, "queue", "600.000000");
+    scene_await(s, LIMIT_MS, running(s) == 1);
+    redis_server_kill(s->redis);
+    ctl_cancel_one(s);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=redis-lost") > 0);
+    assert_int_equal(redis_server_restart(s->redis, true), 0);
+    int64_t back = clock_now_ms();
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
+    assert_in_range(clock_now_ms() - back, 0, WITHIN(6000));
+    assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:dead"), 1);
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(daemon_printed(s->daemon, "Waiting 600.000000"), 1);
+    assert_int_equal(stat_of(s, "queue", "dead") + stat_of(s, "queue", "done"), 0);
     assert_string_equal(left_over(s), "");
 }
 
@@ -284,6 +307,7 @@ int main(void)
         SCENE(absent_at_the_start_it_is_waited_for_and_that_is_said),
         SCENE(absent_at_the_start_term_still_ends_it),
         DURABLE(away_while_jobs_run_they_are_settled_after_its_return),
+        DURABLE(cancelled_while_it_is_away_a_job_is_dead_once),
         SCENE(frozen_for_three_seconds_in_mid_drain),
         SCENE(frozen_for_longer_than_its_patience),
         SCENE(frozen_for_longer_than_the_lease),
