@@ -15,6 +15,7 @@ void drain_reach(struct scene *s, unsigned jobs); /* waits until so many have be
 /* What held it up has ended just now: it goes on within a pause of 5 s between two tries to connect
  * and a second. */
 void drain_heals(struct scene *s);
+void drain_heals_within(struct scene *s, int64_t ms); /* likewise, where it is less or more */
 /* Waits for the last, stops the daemon with TERM; each must have been done at least once, and at
  * most as often more as doubles are allowed by the fault: none, for the daemon itself never died.
  * Nothing may be left in Redis. */

@@ -76,7 +76,7 @@ static void adopted(struct scene *s, const char *lease, int64_t lease_ms, int64_
 
 static void what_a_dead_one_held_is_adopted_after_a_lease(void **state)
 {
-    adopted(*state, LEASE, LEASE_MS, LIMIT_MS);
+    adopted(*state, LEASE, LEASE_MS, WITHIN(LEASE_MS + 1000));
 }
 
 static void with_the_default_lease_it_takes_less_than_20_seconds(void **state)
@@ -84,6 +84,23 @@ static void with_the_default_lease_it_takes_less_than_20_seconds(void **state)
     if (!scene_long())
         skip();
     adopted(*state, "", 15000, 20000);
+}
+
+/* Nobody of those who were there comes back. */
+static void what_two_dead_ones_held_is_adopted_by_a_third(void **state)
+{
+    struct scene *s = *state;
+    first_holds(s, LEASE, 6);
+    push_numbers(s, "queue", "600.", 6, 6);
+    scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6);
+    daemon_kill(s->daemon);
+    daemon_kill(s->second);
+    scene_second(s, "third", LEASE "concurrency = 12; " ONE("sleep", ""));
+    int64_t start = clock_now_ms();
+    scene_await(s, LIMIT_MS, others(s, "Waiting 600.") == 6 + 12);
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(LEASE_MS + 1000));
+    scene_stop_second(s, SIGQUIT);
+    all_are_listed_again(s, "600.", 12);
 }
 
 static void after_the_adoption_nothing_is_open_for_long(void **state)
@@ -256,7 +273,9 @@ static void one_that_was_frozen_wakes_up_and_each_job_is_settled_once(void **sta
     scene_second(s, "other", conf);
     scene_await(s, LIMIT_MS, others(s, "Waiting ") == n);
     daemon_signal(s->daemon, SIGCONT);
+    int64_t awake = clock_now_ms(), lease_ms = scene_long() ? 15000 : LEASE_MS;
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "epoch-lost") == 1);
+    assert_in_range(clock_now_ms() - awake, 0, WITHIN(lease_ms + 1000));
     scene_await(s, 3L * LIMIT_MS,
                 stat_of(s, "queue", "done") == n && stat_of(s, "queue", "lost") == n);
     assert_int_equal(stat_of(s, "queue", "recovered"), n);
@@ -361,6 +380,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(what_a_dead_one_held_is_adopted_after_a_lease),
+        SCENE(what_two_dead_ones_held_is_adopted_by_a_third),
         SCENE(with_the_default_lease_it_takes_less_than_20_seconds),
         SCENE(after_the_adoption_nothing_is_open_for_long),
         SCENE(each_that_adopts_counts_one_recovery_more),

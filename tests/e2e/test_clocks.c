@@ -78,6 +78,10 @@ static void the_host_slept_in_mid_drain(void **state)
     for (unsigned i = 1; i <= 4; i++) {
         scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") >= 250 * i);
         atomic_store(&shaken->boot_ms, 100000 * i);
+        long long done = stat_of(s, "queue", "done");
+        int64_t awake = clock_now_ms();
+        scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") > done);
+        assert_in_range(clock_now_ms() - awake, 0, WITHIN(3000));
     }
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1500);
     scene_hold(s, 1000, daemon_alive(s->daemon) && daemon_alive(s->second));

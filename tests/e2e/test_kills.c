@@ -31,6 +31,17 @@ static void live_for_a_while(struct scene *s, unsigned life)
     (void)nanosleep(&(struct timespec){.tv_nsec = (long)scene_random(30000) * 1000}, NULL);
 }
 
+/* A job is done soon after the start, where there is one. */
+static void goes_on(struct scene *s, unsigned pushed)
+{
+    unsigned before = printed(s, "Done", PREFIX, pushed).total;
+    int64_t start = clock_now_ms();
+    scene_await(s, LIMIT_MS,
+                printed(s, "Done", PREFIX, pushed).total > before ||
+                    (ask_int(s, "LLEN queue") == 0 && claimed(s, "queue") == 0));
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(2000));
+}
+
 /* Redis too at each so-manieth, just before it; 0: never. */
 static void kill_again_and_again(struct scene *s, unsigned kills, unsigned redis_each)
 {
@@ -50,6 +61,7 @@ static void kill_again_and_again(struct scene *s, unsigned kills, unsigned redis
         most_doubles += (unsigned)in_flight;
     }
     scene_again(s);
+    goes_on(s, pushed);
     scene_await(s, 2 * LIMIT_MS, ask_int(s, "LLEN queue") == 0 && claimed(s, "queue") == 0);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     struct tally done = printed(s, "Done", PREFIX, pushed);

@@ -142,7 +142,9 @@ static void a_server_that_cuts_large_answers_off(void **state)
     scene_hold(s, 1000, daemon_alive(s->daemon));
     assert_in_range(daemon_usage(s->daemon).cpu_us, 0, 500000 * SLOWNESS);
     assert_int_equal(ask_int(s, "CONFIG SET client-output-buffer-limit %s", "normal 0 0 0"), 1);
+    int64_t healed = clock_now_ms();
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 20);
+    assert_in_range(clock_now_ms() - healed, 0, WITHIN(6000));
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_string_equal(left_over(s), "");
 }

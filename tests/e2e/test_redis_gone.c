@@ -214,6 +214,7 @@ static void paused_by_client_pause(void **state)
         drain_reach(s, 400 + 400 * i);
         assert_int_equal(ask_int(s, "CLIENT PAUSE 1500 %s", modes[i]), 1);
         scene_hold(s, 1000, daemon_alive(s->daemon));
+        drain_heals_within(s, 500 + 1000);
     }
     drain_end(s);
 }
@@ -244,6 +245,7 @@ static void every_link_killed_again_and_again(void **state)
         drain_reach(s, 20 * i);
         (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
     }
+    drain_heals(s);
     drain_end(s);
     assert_int_equal(printed(s, "Done", DRAIN_PREFIX, 60 * times).most,
                      1); /* a cut link runs nothing twice */
