@@ -4,6 +4,8 @@
 
 #include <sys/stat.h>
 
+#include "tests/e2e/exec.h"
+
 #define TWO "queues = (" QUEUE("queue", "sleep", "") ", " QUEUE("other", "sleep", "") "); "
 
 /* A sixth of a CPU at most, few log lines, and it stays alive: no busy loop, no line for each try.
@@ -275,20 +277,42 @@ static void a_copy_that_cannot_be_written(void **state)
     drain_end(s);
 }
 
-static void a_password_asked_for_in_mid_drain_is_waited_out(void **state)
+/* The server asks for another password than the daemon gives, and then for that again. */
+static void shut_out(struct scene *s, const char *other, const char *given, const char *error)
 {
-    struct scene *s = *state;
     drain_begin(s, 1500, 20);
     drain_reach(s, 200);
-    assert_int_equal(ask_int(s, "CONFIG SET requirepass geheim"), 1);
-    redis_server_login(s->redis, "geheim");
+    assert_int_equal(ask_int(s, "CONFIG SET requirepass %s", other), 1);
+    redis_server_login(s->redis, other);
     (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, error) > 0);
     assert_calm(s);
-    assert_in_range(daemon_logged(s->daemon, "NOAUTH"), 1, 3);
-    assert_int_equal(ask_int(s, "CONFIG SET requirepass %s", ""), 1);
-    redis_server_login(s->redis, NULL);
+    assert_int_equal(daemon_logged(s->daemon, error), 1);
+    json_t *status = CTL_JSON(s, 0, "status");
+    assert_non_null(strstr(ctl_text(json_object_get(status, "redis"), "error"), error));
+    json_decref(status);
+    assert_int_equal(ask_int(s, "CONFIG SET requirepass %s", given), 1);
+    redis_server_login(s->redis, *given ? given : NULL);
     drain_heals(s);
     drain_end(s);
+}
+
+static void a_password_asked_for_in_mid_drain_is_waited_out(void **state)
+{
+    shut_out(*state, "geheim", "", "NOAUTH");
+}
+
+static void another_password_in_mid_drain_is_waited_out_and_none_is_shown(void **state)
+{
+    struct scene *s = *state;
+    char more[200];
+    (void)snprintf(more, sizeof more, "password_file = \"%s\";",
+                   exec_make(s, "password", "verraten\n", 0600));
+    s->redis_more = more;
+    assert_int_equal(ask_int(s, "CONFIG SET requirepass verraten"), 1);
+    redis_server_login(s->redis, "verraten");
+    shut_out(s, "geheim", "verraten", "WRONGPASS");
+    assert_int_equal(daemon_logged(s->daemon, "geheim") + daemon_logged(s->daemon, "verraten"), 0);
 }
 
 static void rights_taken_in_mid_drain_are_waited_out(void **state)
@@ -371,6 +395,7 @@ int main(void)
         SCENE(too_few_replicas),
         SCENE(a_copy_that_cannot_be_written),
         SCENE(a_password_asked_for_in_mid_drain_is_waited_out),
+        SCENE(another_password_in_mid_drain_is_waited_out_and_none_is_shown),
         SCENE(rights_taken_in_mid_drain_are_waited_out),
         SCENE(everything_flushed_in_mid_drain),
         SCENE(the_list_deleted_in_mid_drain),
