@@ -290,11 +290,10 @@ static void on_pop(struct redis_link *link, const struct redis_reply *r, void *d
     struct queue *q = data;
     if (!r)
         return;
-    if (r->type != REDIS_ERROR) {
-        trouble_over(&q->trouble, TROUBLE_POP);
-        return;
-    }
-    trouble_is(&q->trouble, TROUBLE_POP, q->conf->name, r);
+    if (r->type != REDIS_ERROR)
+        return trouble_over(&q->trouble, TROUBLE_POP);
+    if (!redis_is_error(r, "WRONGTYPE")) /* of which key says the claim behind it */
+        trouble_is(&q->trouble, TROUBLE_POP, q->conf->name, r);
     q->claim.full_until_ms = clock_now_ms() + 1000;
 }
 
