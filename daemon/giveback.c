@@ -2,7 +2,8 @@
  * batch first and each from its left, so that the oldest job is popped next; records return to the
  * retries, due now, as they were: no try was made. They leave memory
  * before the script is sent and never run here. What another instance left and could not be begun
- * here within a lease goes to the retries too, from where any instance with slots takes it. */
+ * here within a lease goes to the retries too, from where any instance with slots takes it; and so
+ * does what was on trial: a record counts how often it was recovered. */
 #include "daemon/queue.h"
 
 #include "common/clock.h"
@@ -109,9 +110,9 @@ static void RUNS_ON(on_master) send_one(struct batch *b)
     redis_arg_text(c, q->key.stats);
     redis_arg_text(c, b->field);
     redis_arg_int(c, b->length);
-    redis_arg_text(c, b->records ? "retry" : b->pass ? "record" : "queue");
+    redis_arg_text(c, b->records ? "retry" : b->pass || b->trial ? "record" : "queue");
     redis_arg_text(c, b->birth);
-    redis_arg_int(c, b->recoveries);
+    redis_arg_int(c, b->pass || b->trial ? b->recoveries : 0);
     q->giveback.out = redis_send(q->master->work, c, 0, on_given, b) == 0;
     if (q->giveback.out)
         b->out++;

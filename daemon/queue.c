@@ -195,6 +195,8 @@ struct job *queue_new_job(struct batch *b, uint32_t index, const struct redis_re
     j->batch = b;
     j->birth = b->birth;
     j->start_until = &b->epoch->start_until;
+    if (j->strikes > b->recoveries)
+        b->recoveries = j->strikes; /* as claim_due.lua wrote its entry */
     b->job[index] = j;
     queue_reserve(q, 1);
     return j;

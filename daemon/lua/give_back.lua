@@ -2,8 +2,11 @@
 -- args: field down to birth strikes
 -- From the left, the newest, down to a named index: what is settled goes, the rest returns to the end that is
 -- popped next (`to` is `queue`) or to the retries, due now: `retry`, as the records that they are; `record`, under
--- their ids, with so many strikes and no try made. A bit goes with its element, so that BITCOUNT counts what is
--- there. Answers the length left.
+-- their ids, with no try made. So many strikes go with a record, unless it has more. A bit goes with its element, so
+-- that BITCOUNT counts what is there. Answers the length left.
+local function struck(front, n)
+  return front .. math.max(n, strikes) .. ' '
+end
 call('LPOP', none)
 local left, size, n, t = call('LLEN', list), 0, 0, now()
 for _ = 1, 100 do
@@ -16,6 +19,8 @@ for _ = 1, 100 do
     local element = call('LINDEX', list, 0)
     if to == 'record' then
       element = table.concat({birth .. '-' .. left, 1, 0, strikes, t, t, '{}'}, ' ') .. '\n' .. element
+    elseif fields(element) then
+      element = string.gsub(element, '^(%S+ 1 %d+ )(%d+) ', struck)
     end
     call('ZADD', retry, t, element)
     call('LPOP', list)

@@ -296,6 +296,34 @@ static void a_job_on_trial_is_cancelled_and_no_other(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Nor does a pause or a stop end what was found out: what returns has its count with it, and is on
+ * trial again at the next death. */
+static void what_is_given_back_from_a_trial_keeps_its_count(void **state)
+{
+    struct scene *s = *state;
+    leave_for_trial(s, "600.5");
+    assert_int_equal(ask_int(s, "LPUSH rpopd:{queue}:inflight:e2e:e.1:1 600.6"), 2);
+    scene_start(s, ONE("null", ""));
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.5") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:retry"), 2);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "", 0).total == 3);
+    assert_int_equal(daemon_printed(s->daemon, "Waiting 600.6"), 1); /* one death is forgiven */
+    assert_int_equal(daemon_logged(s->daemon, "event=trial"), 1);
+    daemon_kill(s->daemon);
+    scene_again(s);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=trial") == 2);
+    scene_await(s, LIMIT_MS, printed(s, "Waiting", "", 0).total == 4);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "ZCARD rpopd:{queue}:retry"), 2);
+    assert_true(strstr(ask_text(s, "EVAL %s 0",
+                                "return table.concat(redis.call('ZRANGE', "
+                                "'rpopd:{queue}:retry', 0, -1), ' ')"),
+                       "e.1-1-0 1 0 5 ") != NULL);
+    assert_string_equal(left_over(s), "rpopd:{queue}:retry");
+}
+
 /* The trial waits for what runs; once its queue is paused, nobody waits for the trial. */
 static void a_pause_of_its_queue_ends_the_wait_for_a_trial(void **state)
 {
@@ -407,6 +435,7 @@ int main(void)
         SCENE(a_trial_acquits_who_is_innocent),
         SCENE(on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once),
         SCENE(a_job_on_trial_is_cancelled_and_no_other),
+        SCENE(what_is_given_back_from_a_trial_keeps_its_count),
         SCENE(a_pause_of_its_queue_ends_the_wait_for_a_trial),
         SCENE(a_trial_leaves_time_for_other_work),
         SCENE(a_kill_by_another_leaves_no_note),

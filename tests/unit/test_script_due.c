@@ -23,6 +23,22 @@ static void due_records_are_claimed_the_first_due_first(void **state)
     LEFT(s, "b=[b a] " ENTRY " " OWNER " retry=(c z)");
 }
 
+/* Who takes the batch over knows how often one of them was there when a daemon died. */
+static void a_batch_was_recovered_as_often_as_one_of_its_records(void **state)
+{
+    struct scripts *s = *state;
+    have_an_owner(s);
+    DO(s, "ZADD|retry|1|a 1 0 2 1 1 {}\nx");
+    DO(s, "ZADD|retry|2|b 1 0 3 1 1 {}\nx");
+    DO(s, "ZADD|retry|3|c 1 0 1 1 1 {}\nx");
+    RUN(s, "claim_due", CLAIM, ARGS("2", "1048576"), "[ok 1 a 1 0 2 1 1 {}\nx b 1 0 3 1 1 {}\nx]");
+    SAYS(s, "1 e.1-r1 3 0 -", "HGET batches i:e.1:r1");
+    DO(s, "DEL b batches retry");
+    DO(s, "ZADD|retry|1|d 1 0 99999999999999999999999 1 1 {}\nx");
+    RUN(s, "claim_due", CLAIM, ARGS("1", "9"), "[ok 0 d 1 0 99999999999999999999999 1 1 {}\nx]");
+    SAYS(s, "1 e.1-r1 1000000 0 -", "HGET batches i:e.1:r1");
+}
+
 static void what_is_not_due_waits(void **state)
 {
     struct scripts *s = *state;
@@ -141,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(due_records_are_claimed_the_first_due_first),
+        TEST(a_batch_was_recovered_as_often_as_one_of_its_records),
         TEST(what_is_not_due_waits),
         TEST(it_stops_behind_the_record_that_reaches_the_bytes),
         TEST(who_does_not_own_the_queue_gets_nothing),

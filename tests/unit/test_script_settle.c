@@ -398,6 +398,15 @@ static void what_is_passed_on_becomes_records_under_their_ids(void **state)
             "stats={given_back:2}");
 }
 
+/* ... and records, unless they have more. */
+static void records_take_their_strikes_with_them(void **state)
+{
+    struct scripts *s = *state;
+    DO(s, "LPUSH|b|a 1 7 0 1 1 {}\nx|b 1 7 4 1 1 {}\nx|no record");
+    RUN(s, "give_back", GIVE, F "|0|retry|e.1-1|2", "0");
+    LEFT(s, "retry=(a 1 7 2 1 1 {}\nx b 1 7 4 1 1 {}\nx no record) stats={given_back:3}");
+}
+
 #define AWAY "b acked batches stats away"
 
 static void what_is_put_away_goes_to_its_list_once(void **state)
@@ -454,6 +463,7 @@ int main(void)
         TEST(a_full_redis_is_still_settled),
         TEST(what_is_put_away_goes_to_its_list_once),
         TEST(what_is_passed_on_becomes_records_under_their_ids),
+        TEST(records_take_their_strikes_with_them),
     };
     return cmocka_run_group_tests_name("script_settle", tests, scripts_begin, scripts_end);
 }
