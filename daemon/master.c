@@ -150,8 +150,7 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
 {
     (void)loop, (void)revents;
     struct master *m = w->data;
-    for (size_t i = 0; i < m->nqueues; i++)
-        settle_flush(m->queues[i]);
+    settle_turn(m);
     if (master_quiet(m) || !m->nqueues)
         return;
     if (m->held_back && !m->condemned)
@@ -291,8 +290,9 @@ static int RUNS_ON(on_master) open_queues(struct master *m, struct err *e)
 {
     m->many = m->conf->nqueues > MANY_QUEUES;
     m->queues = calloc(m->conf->nqueues, sizeof(struct queue *));
+    m->telling = calloc(m->conf->nqueues, sizeof(struct queue *));
     m->claims = claims_new(m, m->conf->nqueues);
-    if (!m->queues || !m->claims)
+    if (!m->queues || !m->telling || !m->claims)
         return err_set(e, -ENOMEM, "no memory for the queues");
     for (; m->nqueues < m->conf->nqueues; m->nqueues++)
         if (!(m->queues[m->nqueues] = queue_new(m, &m->conf->queues[m->nqueues])))
@@ -419,6 +419,7 @@ struct master *master_free(struct master *m)
     (void)redis_command_free(m->command);
     (void)lock_close(m->lock);
     free(m->queues);
+    free(m->telling);
     free(m->workers);
     free(m->load);
     free(m);

@@ -38,6 +38,8 @@ struct master {
     struct queue **queues;
     size_t nqueues, next_queue; /* the queue that reads first in the next turn */
     bool many;                  /* more than MANY_QUEUES: no pops, few links */
+    struct queue **telling;     /* settle.c's: those with something to tell Redis, each once */
+    size_t ntelling;
     struct claims *claims;
     struct tracking *tracking; /* NULL unless many */
     struct worker **workers;

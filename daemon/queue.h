@@ -90,6 +90,7 @@ struct settle {
     ev_timer again, retry;
     uint64_t lost; /* counted here, not yet in Redis */
     bool counting;
+    bool listed; /* in the master's list of those that have something to tell */
 };
 
 struct deliver {
@@ -365,8 +366,10 @@ void settle_changed(struct job *j);
 void settle_dirty(struct batch *b);
 /* b is being forgotten. */
 void settle_forget(struct batch *b);
-/* Once a turn: sends what can be sent. */
+/* Sends what can be sent. */
 void settle_flush(struct queue *q) RUNS_ON(on_master);
+/* Once a turn: that, of each queue that has something. */
+void settle_turn(struct master *m) RUNS_ON(on_master);
 void settle_lost(struct queue *q, uint64_t jobs);
 
 /* ---- deliver.c ---- */

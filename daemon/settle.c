@@ -96,8 +96,18 @@ static void to_front(struct batch **list, struct batch *b)
     *list = b;
 }
 
+static void join(struct queue *q)
+{
+    struct master *m = q->master;
+    if (q->settle.listed)
+        return;
+    q->settle.listed = true;
+    m->telling[m->ntelling++] = q;
+}
+
 void settle_dirty(struct batch *b)
 {
+    join(b->queue);
     if (!b->dirty)
         to_front(&b->queue->settle.dirty, b);
 }
@@ -278,6 +288,7 @@ static void RUNS_ON(on_master) count_lost(struct queue *q)
 
 void settle_lost(struct queue *q, uint64_t jobs)
 {
+    join(q);
     q->settle.lost += jobs;
     q->master->lost += jobs;
 }
@@ -306,4 +317,23 @@ void settle_flush(struct queue *q)
         wake_in(q, &s->again, r < 0 ? 1000 : LINGER_MS);
     }
     once_count(q);
+}
+
+static bool has_something(const struct queue *q)
+{
+    return q->settle.dirty || q->settle.lost || q->once.done;
+}
+
+/* Of ten thousand queues few have anything: to look at each costs more than all the rest. */
+void settle_turn(struct master *m)
+{
+    for (size_t i = 0; i < m->ntelling;) { /* who joins meanwhile is looked at, too */
+        struct queue *q = m->telling[i];
+        settle_flush(q);
+        q->settle.listed = has_something(q);
+        if (q->settle.listed)
+            i++;
+        else
+            m->telling[i] = m->telling[--m->ntelling];
+    }
 }
