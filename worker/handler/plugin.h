@@ -77,6 +77,9 @@ int plugin_load(const struct conf_queue *queue, struct rpopd_plugin *ret_plugin,
 
 /* plugin_job.c */
 void plugin_job_init(struct rpopd_job *p, struct plugin_hook *h, struct job *j, struct err *why);
+/* Gives a job that stands for j and may outlive it: its id and attempt, no payload. NULL: no
+ * memory. */
+struct job *plugin_job_own(const struct plugin_hook *h, const struct job *j);
 /* What `run` returned, as an outcome; *why has a sentence for all but JOB_DONE. */
 enum job_outcome plugin_outcome(struct job *j, int code, struct err *why);
 

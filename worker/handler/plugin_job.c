@@ -19,6 +19,18 @@ void plugin_job_init(struct rpopd_job *p, struct plugin_hook *h, struct job *j, 
     (void)job_id(j, p->id);
 }
 
+struct job *plugin_job_own(const struct plugin_hook *h, const struct job *j)
+{
+    const char *birth = j->birth ? j->birth : "";
+    struct job *own = job_new(&h->conf, birth, strlen(birth));
+    if (!own)
+        return NULL;
+    own->birth = own->payload; /* the other's goes with its batch */
+    own->index = j->index;
+    own->attempt = j->attempt;
+    return own;
+}
+
 /* ---- what it reads ---- */
 
 const char *rpopd_setting_at(const struct rpopd_settings *s, size_t number)

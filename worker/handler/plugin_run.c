@@ -25,7 +25,6 @@ struct twin {
     struct err why;
     int code;
     atomic_bool begun;
-    char birth[JOB_ID_MAX]; /* of its own job: the other's is gone with the batch */
 };
 
 static void twin_unref(void *twin)
@@ -41,17 +40,12 @@ static void twin_unref(void *twin)
 static struct twin *twin_new(struct plugin_hook *h, struct job *j)
 {
     struct twin *t = calloc(1, sizeof *t);
-    struct job *own = t ? job_new(&h->conf, "", 0) : NULL;
+    struct job *own = t ? plugin_job_own(h, j) : NULL;
     if (!own) {
         free(t);
         return NULL;
     }
     plugin_job_init(&t->face, h, job_share(j), &t->why);
-    if (j->birth)
-        (void)memccpy(t->birth, j->birth, '\0', sizeof t->birth - 1);
-    own->birth = t->birth;
-    own->index = j->index;
-    own->attempt = j->attempt;
     t->face.job = own;
     atomic_store(&t->refs, 2);
     return t;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "worker/crash.h"
@@ -18,7 +17,6 @@ struct call {
     void *arg;
     void (*free_arg)(void *arg); /* NULL: nothing is to be done */
     bool begun;
-    char birth[JOB_ID_MAX];
     struct job *named; /* the job for a crash note: it may have ended before the function does */
 };
 
@@ -54,17 +52,13 @@ static struct call *call_new(struct plugin_hook *h, const struct job *j, rpopd_f
                              void *arg)
 {
     struct call *c = calloc(1, sizeof *c);
-    if (!c || !(c->named = job_new(&h->conf, NULL, 0))) {
+    if (!c || !(c->named = plugin_job_own(h, j))) {
         free(c);
         return NULL;
     }
     c->hook = h;
     c->fn = fn;
     c->arg = arg;
-    if (j->birth)
-        (void)memccpy(c->birth, j->birth, '\0', sizeof c->birth - 1);
-    c->named->birth = c->birth;
-    c->named->index = j->index;
     atomic_fetch_add(&h->refs, 1);
     atomic_fetch_add(&h->calls, 1);
     atomic_fetch_add(&calls_in_process, 1);
