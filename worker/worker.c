@@ -54,8 +54,7 @@ struct worker {
     struct hook *hooks; /* by queue */
     struct post poke, stop;
     _Atomic uint64_t progress;
-    uint64_t progress_before; /* the end began; with `stopping` the master's */
-    bool stopping;
+    uint64_t progress_before; /* the end began; the master's */
 };
 
 struct carrier { /* takes a job through the loop */
@@ -339,9 +338,7 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
 
 void worker_stop(struct worker *w)
 {
-    if (!w->stopping)
-        w->progress_before = worker_progress(w);
-    w->stopping = true;
+    w->progress_before = worker_progress(w);
     post(&w->stop);
     post(&w->poke);
 }
