@@ -1,7 +1,7 @@
 /* worker.h - one worker: a thread with its own coroutine event loop, one task a job.
- * Runs on: worker_new, _submit, _cancel, _stop, _ended and _free on the master; the rest on its own
- * thread. Never awaits. Errors: negative errno. Ownership: a submitted job is the worker's until it
- * comes back by the results mailbox. */
+ * Runs on: worker_stack_guard and _kill_children on any thread, the rest on the master. Never
+ * awaits. Errors: negative errno. Ownership: a submitted job is the worker's until it comes back by
+ * the results mailbox. */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 

@@ -62,7 +62,7 @@ struct plugin_child { /* a task of a job */
 struct rpopd_job {
     struct plugin_hook *hook;
     struct job *given; /* the daemon's: its payload */
-    struct job *job;   /* where goes what it says; the daemon's, or a twin's own */
+    struct job *job;   /* where goes what it says: one of its own (plugin_job_own) */
     struct err *why;   /* where its reason goes */
     bool wants_result;
     int64_t deadline_ms;
