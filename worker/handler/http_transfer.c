@@ -66,17 +66,12 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 /* Sockets ----------------------------------------------------------------------------------------
  */
 
-static bool is_shortage(int code)
-{
-    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
-}
-
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
     struct transfer *t = arg;
     (void)purpose;
     int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
-    if (fd < 0 && is_shortage(errno))
+    if (fd < 0 && err_is_shortage(-errno))
         t->socket_errno = errno;
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
@@ -222,7 +217,7 @@ static bool lacks_resolver(const struct transfer *t)
         return false;
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return is_shortage(errno);
+        return err_is_shortage(-errno);
     (void)close(fd);
     return strstr(t->said, "thread failed to start") != NULL;
 }
