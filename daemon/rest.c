@@ -52,6 +52,7 @@ static void RUNS_ON(on_master)
     if (!r || r->type != REDIS_INTEGER || r->integer == -1) {
         if (r && r->type != REDIS_INTEGER)
             trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
+        owner_kick(q);      /* it may have been cut meanwhile */
         return rest_end(q); /* where it was released all the same the next beat says so */
     }
     bool wanted = !q->rest.asks; /* something came meanwhile */

@@ -8,6 +8,7 @@ A line on stdin arms it anew and sets the counters to zero; the answer is a line
   KIND N [ARG]     break at the N-th command since (over all connections, from 1)
   match PATTERN    from now on only commands count in which the regular expression is found, until the next `none`
   none             break nothing
+  look             changes nothing: for the answer
   release          first lets go what is held, then as `none`
   slow MS          every answer comes MS milliseconds after its command; behind a `match`, of those commands. What
                    was carried out for a client that says no more is answered all the same
@@ -24,7 +25,8 @@ KIND is one of
   kill-before  the command is not forwarded; the process that sent it gets SIGKILL
   kill-after   the command is forwarded and carried out; instead of the answer its sender gets SIGKILL
   stall        the answer is swallowed and the connection stays open and silent
-  hold         the answer, and what follows it on its connection, comes with the next line, which counts what is sent upon it
+  hold         the answer, and what follows it on its connection, comes with the next line, which counts what is sent upon it;
+               with an ARG the command is not forwarded, and the answer is the error ARG
   split        the answer comes one byte at a time
   error        the command is not forwarded; the answer is the error ARG
   raw          the command is forwarded and carried out; instead of the answer come the lines of ARG, which has commas between them
@@ -186,7 +188,7 @@ class Connection:
                     FAULT.turn(FAULT.arg)
                 if kind in ("late", "cut-before", "turn-before", "kill-before"):
                     return
-                own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" else None
+                own = b"-" + FAULT.arg.encode() + b"\r\n" if kind == "error" or kind == "hold" and FAULT.arg else None
                 came = asyncio.get_running_loop().time() if FAULT.pattern.search(buf[:n]) else 0.0
                 await self.pending.put((kind, own, came, FAULT.goes))
                 if own is None:
@@ -279,6 +281,9 @@ async def control():
         if not words:
             return
         counts = f"commands {FAULT.commands} hits {FAULT.hits}"
+        if words[0] == "look":
+            print(counts, flush=True)
+            continue
         if words[0] == "release":
             FAULT.release(lambda h: True)
         else:
