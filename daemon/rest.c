@@ -78,7 +78,7 @@ void rest_end(struct queue *q)
     struct rest *r = &q->rest;
     r->since_ms = 0;
     r->asks = false;
-    if (!r->on || owner_new_epoch(q) < 0)
+    if (!r->on || master_quiet(q->master) || owner_new_epoch(q) < 0)
         return;
     r->on = false;
     log_debug("queue-wakes", "queue='%s'", q->conf->label);

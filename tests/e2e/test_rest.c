@@ -18,7 +18,7 @@ static void all_rest_but(struct scene *s, long long some)
 
 static void start_some(struct scene *s)
 {
-    char *conf = scene_queues(SOME, "lease = 1.0;");
+    char *conf = scene_queues(SOME, "shutdown_timeout = 600.0; lease = 1.0;");
     scene_start(s, conf);
     free(conf);
     scene_await(s, LIMIT_MS, owners(s) == SOME);
@@ -137,12 +137,30 @@ static void one_that_cannot_be_released_goes_on(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+static void at_the_end_none_is_taken_up_again(void **state)
+{
+    struct scene *s = *state;
+    start_some(s);
+    push(s, "q5", "600.1");
+    all_rest_but(s, 1);
+    daemon_signal(s->daemon, SIGTERM);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=stopping") == 1);
+    for (unsigned i = 0; i < 20; i++) {
+        push(s, "q7", "0.01");
+        scene_hold(s, 50, owners(s) == 1);
+    }
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN q5"), 1);
+    assert_int_equal(ask_int(s, "LLEN q7"), 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(what_rests_costs_nothing_and_does_what_comes),
         SCENE(who_claims_is_watched),
         SCENE(one_that_cannot_be_released_goes_on),
+        SCENE(at_the_end_none_is_taken_up_again),
     };
     return scene_run(tests);
 }
