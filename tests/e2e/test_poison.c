@@ -421,6 +421,22 @@ static void what_will_not_end_goes_back_in_its_order(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Delivered at most once, it was begun, lacked something, and was handed over again: to a thread
+ * that never came to it. */
+static void what_was_not_begun_again_goes_back(void **state)
+{
+    struct scene *s = *state;
+    push(s, "queue", "hog");
+    scene_start(s, ONE("null", "delivery = \"at-most-once\";"));
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=short") == 1);
+    scene_await(s, LIMIT_MS, waiting(s) == 0);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(daemon_logged(s->daemon, "event=given-up"), 1);
+    assert_int_equal(kept(s), 0);
+    assert_string_equal(ask_text(s, "RPOP queue"), "hog");
+    assert_string_equal(left_over(s), "");
+}
+
 int main(void)
 {
     scene_program("tests/e2e/rpopd-crash");
@@ -442,6 +458,7 @@ int main(void)
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),
         SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
+        SCENE(what_was_not_begun_again_goes_back),
         SCENE(what_will_not_end_goes_back_in_its_order),
     };
     return scene_run(tests);

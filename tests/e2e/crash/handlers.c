@@ -1,6 +1,7 @@
 /* The handlers of build/tests/e2e/rpopd-crash: the daemon as it is, except that `null` waits as
  * `sleep` does, or crashes where its payload names a way to, or does not end when it is cancelled,
- * or lacks something the first time, where its payload names a file once that is there. */
+ * or lacks something the first time, where its payload names a file once that is there, or lacks
+ * something and leaves a thread behind that does nothing more. */
 #include "worker/handler/handler.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/runtime/loop.h"
 #include "worker/runtime/task.h"
 
 static volatile int zero;
@@ -44,6 +46,16 @@ static enum job_outcome lack(const char *file)
     return atomic_fetch_add(&shortages, 1) ? JOB_DONE : JOB_AGAIN;
 }
 
+/* Keeps its thread for ever, once what returned before it has gone back. */
+static void hog(void *arg)
+{
+    static int turns = 10;
+    while (!turns)
+        (void)pause();
+    turns--;
+    (void)loop_call_soon(loop_running(), hog, arg);
+}
+
 static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
 {
     char *volatile nowhere = NULL;
@@ -60,6 +72,10 @@ static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
         return stay(2000);
     if (strncmp(j->payload, "short", 5) == 0)
         return lack(j->payload + 5);
+    if (strncmp(j->payload, "hog", 3) == 0) {
+        hog(NULL);
+        return JOB_AGAIN;
+    }
     return handler_sleep.run(j, state, why);
 }
 
