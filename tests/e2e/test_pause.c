@@ -185,6 +185,14 @@ static void behind_a_proxy(struct scene *s)
     (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
 }
 
+static unsigned pops(struct scene *s)
+{
+    unsigned n = 0;
+    for (const char *at = ask_text(s, "CLIENT LIST"); at && (at = strstr(at, "cmd=blmove")); at++)
+        n++;
+    return n;
+}
+
 /* A burst's answer is on its way when the pause is met; `word` stands in claims. */
 static void pause_behind_a_burst(struct scene *s, const char *more, const char *word)
 {
@@ -196,7 +204,7 @@ static void pause_behind_a_burst(struct scene *s, const char *more, const char *
                    more);
     scene_start(s, conf);
     push(s, "queue", "0.01"); /* Redis knows the script from now on */
-    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1 && pops(s) == 2);
     (void)proxy_arm(s->proxy, "match %s", word);
     (void)proxy_arm(s->proxy, "hold 1");
     push_numbers(s, "queue", "600.", 0, 3); /* one for the pop that is out */
@@ -237,9 +245,10 @@ static void so_does_one_of_jobs_delivered_at_most_once(void **state)
 {
     struct scene *s = *state;
     pause_behind_a_burst(s, "delivery = \"at-most-once\";", "rpopd:{queue}:dead");
+    long long before = stat_of(s, "queue", "given_back");
     assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
     assert_two_are_back(s);
-    assert_int_equal(stat_of(s, "queue", "given_back"), 2);
+    assert_int_equal(stat_of(s, "queue", "given_back") - before, 2);
 }
 
 /* Its answer is on its way when a pop meets the pause. */
