@@ -274,7 +274,7 @@ static void RUNS_ON(on_master)
         if (pop)
             claim_put_back(q);
     }
-    if (b->once && !c->stopping)
+    if (b->once && !redis_link_finished(c->link))
         once_unanswered(b, r, pop ? 1 : reserved);
     c->stopping = 0;
     if (b->epoch == q->epoch)

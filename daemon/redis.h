@@ -116,10 +116,14 @@ uint64_t redis_link_cuts(const struct redis_link *l); /* grows by one at each cu
 /* Drops the connection as if it had been cut (pending run with NULL, no `down`) and opens it anew
  * at once. */
 void redis_link_reset(struct redis_link *l) RUNS_ON(on_master);
-/* Sends nothing more: what the server has carried out is answered, what it has not is not, and then
- * it closes, upon which the link is as after redis_link_reset. Until then it is not up. Does
- * nothing while a command or an answer is half on its way: to be repeated. */
+/* Sends nothing more: what the server has written by then is answered, what it has not carried out
+ * is not, and then it closes, upon which the link is as after redis_link_reset. Until then it is
+ * not up. An answer that found no room in the server's socket is dropped: who waits for one that is
+ * due leaves the server time for it first. Does nothing while a command or an answer is half on its
+ * way: to be repeated. */
 void redis_link_finish(struct redis_link *l) RUNS_ON(on_master);
+/* In a callback with NULL: the link ended so; else it was cut, and what was sent may have run. */
+bool redis_link_finished(const struct redis_link *l);
 
 /* Over l the server may also speak unasked, once SUBSCRIBE was sent: fn gets each `message` that
  * arrives, an array of three, with the link's data. Anything else must answer a command, on this

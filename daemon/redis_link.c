@@ -256,6 +256,7 @@ static void RUNS_ON(on_master) begin(struct redis_link *l)
     l->reader = redis_reader_free(l->reader);
     l->reader = redis_reader_new(l->server->max_bulk);
     l->held_len = 0;
+    l->finished = false;
     if (!l->reader) {
         (void)err_set(&why, -ENOMEM, "no memory for a connection");
         redis_link_fail(l, &why, false);
@@ -410,6 +411,11 @@ void redis_link_listen(struct redis_link *l, redis_fn fn)
 bool redis_link_up(const struct redis_link *l)
 {
     return l->state == LINK_UP && !l->finishing;
+}
+
+bool redis_link_finished(const struct redis_link *l)
+{
+    return l->finished;
 }
 
 uint64_t redis_link_cuts(const struct redis_link *l)

@@ -52,6 +52,7 @@ struct redis_link {
     enum link_state state;
     bool was_up, lost, dirty, freed;
     bool finishing;      /* our side of the connection is closed */
+    bool finished;       /* ... and then the server's was */
     int busy;            /* callbacks on the stack: the link outlives them */
     uint64_t cuts;       /* redis_link_cuts */
     uint64_t generation; /* grows with each connection that ends */

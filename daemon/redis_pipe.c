@@ -387,6 +387,7 @@ static void ended(struct redis_link *l, int error)
     struct err why;
     if (l->finishing) {
         thread_assert(&on_master);
+        l->finished = !error;
         redis_link_reset(l);
         return;
     }
