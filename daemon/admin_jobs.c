@@ -48,7 +48,10 @@ static const struct job *next_in_queue(const struct queue *q, struct jobs_cursor
     return NULL;
 }
 
-const struct job *jobs_next(const struct master *m, struct jobs_cursor *at, unsigned *budget)
+/* The next job and the cursor behind it; NULL: there is none. What comes meanwhile may be left
+ * out, what stays is not. Looks at no more than *budget places and takes them off it: NULL and 0
+ * left mean that it is to be asked again. */
+static const struct job *next_job(const struct master *m, struct jobs_cursor *at, unsigned *budget)
 {
     for (; at->queue < m->nqueues; *at = (struct jobs_cursor){.queue = at->queue + 1}) {
         const struct job *j = next_in_queue(m->queues[at->queue], at, budget);
@@ -58,18 +61,19 @@ const struct job *jobs_next(const struct master *m, struct jobs_cursor *at, unsi
     return NULL;
 }
 
-struct job *jobs_find(const struct master *m, const char *id)
+/* NULL: it is not in this daemon. */
+static struct job *find_job(const struct master *m, const char *id)
 {
     char its[JOB_ID_MAX];
     struct jobs_cursor at = {0};
     unsigned all = UINT_MAX;
-    const struct job *j = jobs_next(m, &at, &all);
+    const struct job *j = next_job(m, &at, &all);
     while (j && strcmp(job_id(j, its), id) != 0)
-        j = jobs_next(m, &at, &all);
+        j = next_job(m, &at, &all);
     return (struct job *)j;
 }
 
-const char *jobs_state(const struct job *j)
+static const char *state_of(const struct job *j)
 {
     if (j->running)
         return "running";
@@ -87,7 +91,7 @@ static json_t *job_json(const struct job *j)
     json_t *pid = number ? json_integer(number) : json_null();
     return json_pack("{s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:i, s:I}", "id", job_id(j, id), "queue",
                      admin_text(queue, strlen(queue)), "age_ms",
-                     (json_int_t)(clock_wall_ms() - j->first_ms), "state", jobs_state(j), "worker",
+                     (json_int_t)(clock_wall_ms() - j->first_ms), "state", state_of(j), "worker",
                      worker, "handler", handler, "pid", pid, "attempt", (int)j->attempt,
                      "payload_bytes", (json_int_t)j->len);
 }
@@ -98,7 +102,7 @@ static void some_jobs(struct admin_call *c, void *data)
     unsigned budget = TURN_PLACES;
     thread_assert(&on_master);
     if (!admin_gone(c)) {
-        for (const struct job *j; (j = jobs_next(admin_master(c), at, &budget));)
+        for (const struct job *j; (j = next_job(admin_master(c), at, &budget));)
             admin_item(c, job_json(j));
         if (!budget)
             return admin_resume(c, some_jobs, at);
@@ -118,8 +122,8 @@ void admin_jobs(struct admin_call *c)
 void admin_cancel(struct admin_call *c)
 {
     const char *id = admin_request(c)->id;
-    struct job *j = jobs_find(admin_master(c), id);
-    const char *state = j ? jobs_state(j) : "";
+    struct job *j = find_job(admin_master(c), id);
+    const char *state = j ? state_of(j) : "";
     if (!j)
         return admin_fail(
             c, "no job %s is in flight in this daemon: rpopctl jobs lists those that are", id);
@@ -135,9 +139,9 @@ static void log_job(const struct job *j)
 {
     char id[JOB_ID_MAX];
     log_info("job", "queue='%s' id=%s age_ms=%lld state=%s worker=%d handler=%s pid=%d attempt=%u",
-             j->conf->label, job_id(j, id), (long long)(clock_wall_ms() - j->first_ms),
-             jobs_state(j), j->running ? (int)j->worker : -1, j->conf->handler.type,
-             atomic_load(&j->pid), j->attempt);
+             j->conf->label, job_id(j, id), (long long)(clock_wall_ms() - j->first_ms), state_of(j),
+             j->running ? (int)j->worker : -1, j->conf->handler.type, atomic_load(&j->pid),
+             j->attempt);
 }
 
 static void on_report(struct ev_loop *loop, ev_timer *w, int revents)
@@ -146,7 +150,7 @@ static void on_report(struct ev_loop *loop, ev_timer *w, int revents)
     thread_assert(&on_master);
     struct jobs_report *r = w->data;
     unsigned budget = TURN_PLACES;
-    for (const struct job *j; (j = jobs_next(r->master, &r->at, &budget)); r->jobs++)
+    for (const struct job *j; (j = next_job(r->master, &r->at, &budget)); r->jobs++)
         log_job(j);
     if (!budget)
         return;

@@ -7,8 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/job.h"
-
 struct master;
 
 struct jobs_cursor { /* {0} begins */
@@ -16,15 +14,6 @@ struct jobs_cursor { /* {0} begins */
     uint64_t seq; /* of the batch */
     uint32_t index;
 };
-
-/* The next job and the cursor behind it; NULL: there is none. What comes meanwhile may be left
- * out, what stays is not. Looks at no more than *budget places and takes them off it: NULL and 0
- * left mean that it is to be asked again. */
-const struct job *jobs_next(const struct master *m, struct jobs_cursor *at, unsigned *budget);
-/* The job of that id; NULL: it is not in this daemon. */
-struct job *jobs_find(const struct master *m, const char *id);
-/* "waiting", "running", "settling" (it has ended, and Redis has not confirmed it) */
-const char *jobs_state(const struct job *j);
 
 /* The state of each into the log, some in a turn of the loop. */
 struct jobs_report {

@@ -117,7 +117,9 @@ bool recover_unusable(struct recovery *x, const struct redis_reply *r, enum redi
     return true;
 }
 
-void recover_send(struct recovery *x, struct redis_link *link, struct redis_command *c, redis_fn fn)
+/* As redis_send with x as data; takes x where it cannot be sent. */
+static void RUNS_ON(on_master)
+    send(struct recovery *x, struct redis_link *link, struct redis_command *c, redis_fn fn)
 {
     if (redis_send(link, c, 0, fn, x) < 0)
         recover_give_up(x);
@@ -206,7 +208,7 @@ void recover_fence(struct recovery *x)
     redis_arg_text(c, q->instance);
     redis_arg_text(c, x->entries.at[x->at].epoch);
     redis_arg_text(c, "1");
-    recover_send(x, q->master->control, c, on_fenced);
+    send(x, q->master->control, c, on_fenced);
 }
 
 /* ---- mark ---- */
@@ -240,7 +242,7 @@ void recover_mark(struct recovery *x)
     struct redis_command *c = queue_script(q, "mark_empty", 1);
     redis_arg_text(c, q->key.fenced);
     redis_arg_text(c, x->open.at[x->at]);
-    recover_send(x, q->master->work, c, on_marked);
+    send(x, q->master->work, c, on_marked);
 }
 
 /* ---- scan ---- */
@@ -274,7 +276,7 @@ void recover_scan(struct recovery *x, const char *cursor)
     redis_arg_text(c, cursor);
     redis_arg_text(c, "COUNT");
     redis_arg_text(c, "1000");
-    recover_send(x, q->master->work, c, on_scan);
+    send(x, q->master->work, c, on_scan);
 }
 
 static void RUNS_ON(on_master)
@@ -313,7 +315,7 @@ void recover_start(struct queue *q, bool owed)
     struct redis_command *c = q->master->command;
     redis_begin(c, "HGETALL");
     redis_arg_text(c, q->key.fenced);
-    recover_send(x, q->master->control, c, on_open);
+    send(x, q->master->control, c, on_open);
 }
 
 void recover_kick(struct queue *q)

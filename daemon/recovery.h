@@ -45,9 +45,6 @@ bool recover_unusable(struct recovery *x, const struct redis_reply *r, enum redi
 void recover_wait(struct queue *q, bool waiting);
 /* One batch or epoch could not be looked at: it goes on with the next. */
 void recover_passed_over(struct recovery *x, const struct redis_reply *r);
-/* As redis_send with x as data; takes x where it cannot be sent. */
-void recover_send(struct recovery *x, struct redis_link *link, struct redis_command *c, redis_fn fn)
-    RUNS_ON(on_master);
 /* Fences the epochs that dead runs of this host left, from entry x->at on. */
 void recover_fence(struct recovery *x) RUNS_ON(on_master);
 /* Marks open epochs of which nothing is left, from epoch x->at on. */
