@@ -19,6 +19,7 @@
 #include "tests/bench/bare.h"
 #include "tests/bench/bare_http.h"
 #include "tests/bench/measure.h"
+#include "tests/lib/port.h"
 #include "tests/lib/redis_server.h"
 
 #define RUNS 5
@@ -66,19 +67,6 @@ static const char *find_nginx(void)
     return NULL;
 }
 
-static int free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 ||
-        getsockname(fd, (struct sockaddr *)&at, &len) < 0)
-        fail("no free port");
-    (void)close(fd);
-    return ntohs(at.sin_port);
-}
-
 static void write_nginx(void)
 {
     FILE *f = fopen(bench.nginx_conf, "we");
@@ -98,7 +86,8 @@ static void write_nginx(void)
 static void start_nginx(void)
 {
     const char *dir = redis_server_dir(bench.redis);
-    bench.port = free_port();
+    if (port_hold(&bench.port) < 0) /* until the end */
+        fail("no free port");
     (void)snprintf(bench.url, sizeof bench.url, "http://127.0.0.1:%d/", bench.port);
     (void)snprintf(bench.nginx_conf, sizeof bench.nginx_conf, "%s/nginx.conf", dir);
     write_nginx();

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "tests/e2e/ctl.h"
+#include "tests/lib/port.h"
 
 /* Connections ------------------------------------------------------------------------------------
  */
@@ -263,6 +264,7 @@ static void a_certificate_is_checked(void **state)
  */
 
 static pid_t nginx_pid;
+static int nginx_fd = -1;
 
 static const char *nginx(void)
 {
@@ -291,6 +293,8 @@ static int nginx_end(void **state)
         (void)kill(nginx_pid, SIGKILL);
         (void)waitpid(nginx_pid, NULL, 0);
     }
+    if (nginx_fd >= 0)
+        (void)close(nginx_fd);
     return scene_free(state);
 }
 
@@ -329,12 +333,12 @@ static void http_2_is_spoken_where_the_server_does(void **state)
 {
     struct scene *s = *state;
     char cert[128], key[128];
-    int port, fd = listen_at("127.0.0.1", SOCK_STREAM, 0, &port);
-    (void)close(fd);
+    int port;
     if (!nginx()) {
         print_message("nginx is not installed\n");
         skip();
     }
+    assert_true((nginx_fd = port_hold(&port)) >= 0);
     make_certificate(s, "good", "IP:127.0.0.1", cert, key);
     write_nginx(s, port, cert, key);
     start_nginx(s);

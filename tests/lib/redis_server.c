@@ -2,14 +2,12 @@
 
 #include <errno.h>
 #include <ftw.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -17,12 +15,14 @@
 
 #include <hiredis/hiredis.h>
 
+#include "tests/lib/port.h"
+
 #define ARGS_MAX 64
 #define START_MS 30000
 
 struct redis_server {
     char dir[80], socket[96], url[112], tcp_url[64], port_text[16], password[64];
-    int port, port_fd; /* bound, never listening */
+    int port, port_fd; /* port_hold */
     pid_t pid;
     char *args[ARGS_MAX];
     int nargs;
@@ -41,22 +41,6 @@ static void pause_ms(long ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000};
     (void)nanosleep(&t, NULL);
-}
-
-/* A port that stays this server's while it is down, too: the kernel gives it to nobody else, and
- * Redis, which sets SO_REUSEADDR as this does, may bind it beside a socket that does not listen. */
-static int hold_port(struct redis_server *s)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t n = sizeof a;
-    int on = 1;
-    s->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (s->port_fd < 0 || setsockopt(s->port_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
-        bind(s->port_fd, (struct sockaddr *)&a, n) < 0 ||
-        getsockname(s->port_fd, (struct sockaddr *)&a, &n) < 0)
-        return -errno;
-    s->port = ntohs(a.sin_port);
-    return 0;
 }
 
 static int add(struct redis_server *s, const char *arg)
@@ -171,9 +155,8 @@ static int prepare(struct redis_server *s, bool tcp, const char *const *args)
                    tmp && strlen(tmp) < 40 ? tmp : "/tmp");
     if (!mkdtemp(s->dir))
         return -errno;
-    int r = tcp ? hold_port(s) : 0;
-    if (r)
-        return r;
+    if (tcp && (s->port_fd = port_hold(&s->port)) < 0)
+        return s->port_fd;
     (void)snprintf(s->port_text, sizeof s->port_text, "%d", s->port);
     (void)snprintf(s->socket, sizeof s->socket, "%s/redis.sock", s->dir);
     (void)snprintf(s->url, sizeof s->url, "unix://%s", s->socket);
