@@ -135,7 +135,7 @@ void admin_cancel(struct admin_call *c)
 
 /* ---- into the log ---- */
 
-static void log_job(const struct job *j)
+void jobs_log(const struct job *j)
 {
     char id[JOB_ID_MAX];
     log_info("job", "queue='%s' id=%s age_ms=%lld state=%s worker=%d handler=%s pid=%d attempt=%u",
@@ -151,7 +151,7 @@ static void on_report(struct ev_loop *loop, ev_timer *w, int revents)
     struct jobs_report *r = w->data;
     unsigned budget = TURN_PLACES;
     for (const struct job *j; (j = next_job(r->master, &r->at, &budget)); r->jobs++)
-        log_job(j);
+        jobs_log(j);
     if (!budget)
         return;
     log_info("jobs", "in_flight=%u", r->jobs);

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct job;
 struct master;
 
 struct jobs_cursor { /* {0} begins */
@@ -14,6 +15,9 @@ struct jobs_cursor { /* {0} begins */
     uint64_t seq; /* of the batch */
     uint32_t index;
 };
+
+/* The state of one into the log. */
+void jobs_log(const struct job *j);
 
 /* The state of each into the log, some in a turn of the loop. */
 struct jobs_report {

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "daemon/admin.h"
+#include "daemon/hang.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
 
@@ -59,8 +60,9 @@ static json_t *workers(const struct master *m)
 {
     json_t *all = json_array();
     for (size_t i = 0; i < m->nworkers; i++)
-        (void)json_array_append_new(
-            all, json_pack("{s:i, s:i}", "worker", (int)i, "running", (int)m->load[i]));
+        (void)json_array_append_new(all, json_pack("{s:i, s:i, s:I}", "worker", (int)i, "running",
+                                                   (int)m->load[i], "hangs_ms",
+                                                   (json_int_t)hang_ms(m->hang, i)));
     return all;
 }
 

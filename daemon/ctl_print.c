@@ -159,7 +159,14 @@ static void print_workers(const json_t *last, FILE *out)
         running += number_of(one, "running");
         (void)fprintf(out, " %lld", number_of(one, "running"));
     }
-    (void)fprintf(out, ": %lld of %lld slots\n", running, number_of(last, "slots"));
+    (void)fprintf(out, ": %lld of %lld slots", running, number_of(last, "slots"));
+    json_array_foreach(workers, i, one)
+    {
+        if (number_of(one, "hangs_ms"))
+            (void)fprintf(out, ", worker %zu hangs for %llds", i,
+                          number_of(one, "hangs_ms") / 1000);
+    }
+    (void)fputc('\n', out);
 }
 
 static void print_since_start(const json_t *counts, FILE *out)

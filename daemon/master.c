@@ -14,6 +14,7 @@
 #include "daemon/admin.h"
 #include "daemon/dispatch.h"
 #include "daemon/durability.h"
+#include "daemon/hang.h"
 #include "daemon/life.h"
 #include "daemon/probe.h"
 #include "daemon/queue.h"
@@ -119,6 +120,7 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
     struct master *m = w->data;
     for (size_t i = 0; i < m->nqueues; i++)
         look_at(m->queues[i]);
+    hang_look(m->hang);
     supervisor_tell(m->supervisor);
     if (!m->conf->redis.wait && !redis_ever_connected(m->redis) && *redis_trouble(m->redis))
         master_refuse(m, 69, redis_trouble(m->redis));
@@ -336,9 +338,10 @@ struct master *master_new(const struct conf *conf, struct err *e, int *ret_exit)
     start_timers(m);
     life_open(m); /* first of all: a TERM during the start ends it in order */
     m->supervisor = supervisor_new(m);
-    if (!m->supervisor)
+    m->hang = hang_new(m);
+    if (!m->supervisor || !m->hang)
         (void)err_set(e, -ENOMEM, "no memory for the supervisor");
-    if (!m->supervisor || open_redis(m, e) < 0 || start_workers(m, e, ret_exit) < 0 ||
+    if (!m->supervisor || !m->hang || open_redis(m, e) < 0 || start_workers(m, e, ret_exit) < 0 ||
         open_queues(m, e) < 0)
         return master_free(m);
     m->admin = admin_new(m, e);
@@ -414,6 +417,7 @@ struct master *master_free(struct master *m)
     trial_deinit(m);
     life_close(m);
     m->supervisor = supervisor_free(m->supervisor);
+    m->hang = hang_free(m->hang);
     ev_prepare_stop(m->loop, &m->turn);
     ev_loop_destroy(m->loop);
     (void)redis_command_free(m->command);

@@ -66,6 +66,7 @@ struct master {
     bool gave_up;        /* jobs that did not come back in time */
     int exit_code;
     struct supervisor *supervisor;
+    struct hang *hang;
     struct admin *admin;
 };
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "daemon/hang.h"
 #include "daemon/master.h"
 #include "daemon/queue.h"
 
@@ -87,6 +88,9 @@ static const char *trouble_at_queues(const struct master *m, const char **ret_qu
 static void describe(const struct master *m, char *out, size_t size)
 {
     const char *queue = "", *code = trouble_at_queues(m, &queue);
+    size_t hangs = 0;
+    while (hangs < m->nworkers && !hang_ms(m->hang, hangs))
+        hangs++;
     int n = snprintf(out, size,
                      "%zu queue%s, %u running, %" PRIu64 " done, %" PRIu64 " retried, %" PRIu64
                      " dead, %" PRIu64 " cancelled",
@@ -95,6 +99,8 @@ static void describe(const struct master *m, char *out, size_t size)
     if (!redis_link_up(m->control))
         (void)snprintf(out + n, size - (size_t)n, "; Redis cannot be reached: %.100s",
                        redis_trouble(m->redis));
+    else if (hangs < m->nworkers)
+        (void)snprintf(out + n, size - (size_t)n, "; worker %zu hangs in one of its jobs", hangs);
     else if (code)
         (void)snprintf(out + n, size - (size_t)n, "; Redis refuses at queue %.60s: %s", queue,
                        code);

@@ -82,6 +82,31 @@ static void its_neighbours_are_given_back(void **state)
     scene_await(s, LIMIT_MS, exec_alive(s) == 0);
 }
 
+static long long hangs_ms(struct scene *s)
+{
+    json_t *json = CTL_JSON(s, 0, "status");
+    long long ms = ctl_number(json_array_get(json_object_get(json, "workers"), 0), "hangs_ms");
+    json_decref(json);
+    return ms;
+}
+
+/* The log says it once, with queue and id, and status as long as it lasts. */
+static void who_never_awaits_is_told_of(void **state)
+{
+    struct scene *s = *state;
+    plugin_start(s, "act", "", "lease = 1.0; workers = 1; ", "");
+    plugin_push_deaf(s, "hog");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=worker-hangs worker=0 ") == 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=job queue='queue' id=") == 1);
+    assert_true(hangs_ms(s) > 0);
+    plugin_let_go(s);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=worker-goes-on worker=0 ") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(hangs_ms(s), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_int_equal(daemon_logged(s->daemon, "event=worker-hangs"), 1);
+}
+
 static void what_comes_back_late_is_not_settled(void **state)
 {
     struct scene *s = *state;
@@ -104,6 +129,7 @@ int main(void)
         SCENE(the_daemon_ends_beside_a_deaf_one),
         SCENE(quit_ends_beside_one_that_never_awaits_at_once),
         SCENE(its_neighbours_are_given_back),
+        SCENE(who_never_awaits_is_told_of),
         SCENE(what_comes_back_late_is_not_settled),
     };
     return scene_run(tests);

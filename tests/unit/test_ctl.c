@@ -222,7 +222,7 @@ static const char head[] =
     "{\"version\":\"9\",\"instance\":\"i\",\"pid\":5,\"uptime_ms\":1000,\"life\":\"running\","
     "\"redis\":{\"up\":false,\"address\":\"a\",\"error\":\"gone\",\"rtt_ms\":null,\"reconnects\":2}"
     ","
-    "\"workers\":[{\"worker\":0,\"running\":1}],\"slots\":10,"
+    "\"workers\":[{\"worker\":0,\"running\":1,\"hangs_ms\":7100}],\"slots\":10,"
     "\"since_start\":{\"done\":5,\"retried\":4,\"dead\":3,\"cancelled\":2,\"lost\":1},\"log_"
     "dropped\":7}";
 
@@ -233,7 +233,7 @@ static void what_redis_did_not_tell_is_a_question_mark(void **state)
     assert_non_null(strstr(printed(p),
                            "rpopd    9, instance i, pid 5, up 1s, running\n"
                            "redis    a, down, 2 reconnects, gone\n"
-                           "workers  1, running 1: 1 of 10 slots\n"
+                           "workers  1, running 1: 1 of 10 slots, worker 0 hangs for 7s\n"
                            "jobs     5 done, 4 retried, 3 dead, 2 cancelled, 1 lost "
                            "since the start\n"
                            "log      7 lines dropped: no room, no reader or no disk\n\n"));
