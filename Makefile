@@ -6,7 +6,7 @@ DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev lib
         libssl-dev libcmocka-dev openssl \
         redis-server redis-tools procps util-linux \
         clang clang-tidy clang-format llvm libclang-rt-dev valgrind gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-        qemu-user mandoc python3 systemd
+        qemu-user mandoc python3 systemd e2fsprogs mount
 
 .DEFAULT_GOAL := all
 OTHER_GOALS   := $(filter-out deps,$(MAKECMDGOALS))

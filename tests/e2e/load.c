@@ -9,6 +9,7 @@ enum { SLEEP, NUL, EXEC, HTTP, POOL, PLUGIN, BLOCKING, KINDS };
 #define SLOTS 40
 #define PREFIX "0.5" /* half a second and up to a fifth more: eight digits follow */
 #define WAYS 4
+#define NUMBERED 0 /* the queue of sleep */
 
 /* About seven tenths of the slots are in use: the numbered jobs hold most of them. */
 static const struct kind {
@@ -138,9 +139,9 @@ static void feed_queue(struct load *l, int queue, unsigned n)
         "for i = ARGV[2], ARGV[2] + ARGV[3] - 1 do "
         "redis.call('LPUSH', KEYS[1], string.format(ARGV[1], i)) end return 1";
     const struct kind *k = &kinds[queue / 2];
-    const char *payload = queue == 2 * SLEEP ? PREFIX "%08d"
-                          : queue % 2        ? k->bad[l->pushed[queue] % WAYS]
-                                             : k->good;
+    const char *payload = queue == NUMBERED ? PREFIX "%08d"
+                          : queue % 2       ? k->bad[l->pushed[queue] % WAYS]
+                                            : k->good;
     if (ask_int(l->scene, "EVAL %s 1 %s %s %lu %u", push_all, queue_name(queue), payload,
                 l->pushed[queue], n) != 1)
         return;
@@ -250,7 +251,8 @@ struct load_runs load_runs(struct load *l)
 {
     struct load_runs r = {0};
     read_on(l);
-    for (unsigned long i = 0; i < l->pushed[2 * SLEEP]; i++) {
+    const unsigned long pushed = l->pushed[NUMBERED];
+    for (unsigned long i = 0; i < pushed; i++) {
         unsigned runs = i < l->room ? l->runs[i] : 0;
         r.none += runs == 0;
         r.again += runs > 1;

@@ -51,4 +51,7 @@ soak: $(BUILD)/rpopd $(SOAK) ## kill two daemons and Redis again and again for t
 steady: $(BUILD)/rpopd $(BUILD)/tests/e2e/test_steady ## one daemon through a fault a minute (STEADY_MINUTES=60): memory, descriptors, jobs
 	@RPOPD=$(abspath $(BUILD)/rpopd) STEADY_MINUTES=$${STEADY_MINUTES:-60} $(BUILD)/tests/e2e/test_steady
 
-.PHONY: e2e-programs soak steady
+power: $(BUILD)/rpopd ## cut the power of a whole machine (qemu), POWER_CUTS=5 times, about 40 seconds each
+	@RPOPD=$(abspath $(BUILD)/rpopd) bash tests/e2e/power/machine.sh
+
+.PHONY: e2e-programs power soak steady

@@ -162,7 +162,7 @@ static void a_program_that_takes_too_much_is_killed_alone(void **state)
                        "") ", { name = \"queue\"; attempts = 1; handler: { type = \"exec\"; "
                            "command = [ \"/bin/sh\" ]; }; }); ");
     /* Whoever has most is killed: that is a program, when it may have more than the daemon has. */
-    set_limit(3 * 1024 * daemon_usage(s->daemon).rss_kb + 64 * MIB);
+    set_limit(3LL * 1024 * daemon_usage(s->daemon).rss_kb + 64 * MIB);
     pid_t pid = daemon_pid(s->daemon);
     push_numbers(s, "other", "600.", 0, NEIGHBOURS);
     for (unsigned i = 0; i < NEIGHBOURS; i++)
@@ -189,7 +189,8 @@ static void a_program_that_takes_too_much_is_killed_alone(void **state)
  */
 
 #define LARGE (4 * MIB)
-#define JOBS 16
+#define JOBS 16 /* at a time */
+#define ALL 32
 #define ROOM ((SLOWNESS > 1 ? 40 : 24) * MIB)
 
 /* A number and as much as makes it large. */
@@ -204,14 +205,14 @@ static void push_large(struct scene *s, unsigned first, unsigned n)
 /* What each has written when it was allowed to end; how often in all in *ret_total. */
 static unsigned written(struct scene *s, unsigned *ret_total)
 {
-    bool seen[2 * JOBS] = {false};
+    bool seen[ALL] = {false};
     unsigned distinct = 0;
     *ret_total = 0;
     for (const char *at = exec_file(s, "ledger", NULL); *at; at = strchr(at, '\n') + 1) {
         unsigned i = (unsigned)atoi(at);
         ++*ret_total;
-        distinct += i < 2 * JOBS && !seen[i];
-        seen[i % (2 * JOBS)] = true;
+        distinct += i < ALL && !seen[i];
+        seen[i % (ALL)] = true;
     }
     return distinct;
 }
@@ -224,14 +225,14 @@ static void start_with_large_jobs(struct scene *s, const char *script)
                              "echo $n >>%s/ledger\" ]; }; }); ",
                              JOBS, script, s->folder));
     set_limit(1024 * daemon_usage(s->daemon).rss_kb + ROOM);
-    push_large(s, 0, 2 * JOBS);
+    push_large(s, 0, ALL);
 }
 
 static void all_were_done(struct scene *s, unsigned most)
 {
     unsigned total;
-    assert_int_equal(written(s, &total), 2 * JOBS);
-    assert_in_range(total, 2 * JOBS, most);
+    assert_int_equal(written(s, &total), ALL);
+    assert_in_range(total, ALL, most);
     assert_int_equal(exec_dead(s), 0);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
     assert_string_equal(left_over(s), "");
@@ -257,8 +258,8 @@ static void a_daemon_that_has_too_much_comes_back_and_loses_nothing(void **state
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "recovered") == had);
     assert_in_range(clock_now_ms() - began, 0, WITHIN(1000));
     (void)exec_make(s, "go", "", 0600);
-    scene_await(s, LIMIT_MS, exec_done(s) == 2 * JOBS);
-    all_were_done(s, 2 * JOBS); /* none had come to its end before */
+    scene_await(s, LIMIT_MS, exec_done(s) == ALL);
+    all_were_done(s, ALL); /* none had come to its end before */
 }
 
 /* What brings it down again and again runs alone in the end. */
@@ -270,7 +271,7 @@ static void so_does_one_whose_limit_stays(void **state)
         skip();
     start_with_large_jobs(s, "sleep 0.2;");
     int64_t end = clock_now_ms() + 4LL * LIMIT_MS;
-    while (exec_done(s) < 2 * JOBS && clock_now_ms() < end) {
+    while (exec_done(s) < ALL && clock_now_ms() < end) {
         if (!daemon_alive(s->daemon)) {
             deaths++;
             (void)kill_all();
@@ -280,7 +281,7 @@ static void so_does_one_whose_limit_stays(void **state)
     }
     print_message("# killed %u times\n", deaths);
     assert_in_range(deaths, 1, INT_MAX);
-    all_were_done(s, 2 * JOBS + deaths * JOBS);
+    all_were_done(s, ALL + deaths * JOBS);
 }
 
 int main(void)
