@@ -244,8 +244,8 @@ static void show_line(FILE *out, const char *name, const char *text)
 
 static void show_letter(const json_t *o, const struct payload *p, FILE *out)
 {
-    static const char *const more[] = {"reason",   "exit",   "signal",       "status",
-                                       "instance", "output", "output_base64"};
+    static const char *const more[] = {"reason", "exit",     "signal", "status",
+                                       "run_ms", "instance", "output", "output_base64"};
     char time[32], *text = table_escape(p->len ? p->bytes : "", p->len);
     show_line(out, "id", text_of(o, "id"));
     show_line(out, "claimed", print_time(number_of(o, "first_ms"), time, sizeof time));

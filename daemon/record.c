@@ -95,6 +95,11 @@ static int add_number(json_t *o, const char *name, int n, int none)
     return n == none ? 0 : json_object_set_new(o, name, json_integer(n));
 }
 
+static int add_run_time(json_t *o, const struct job *j)
+{
+    return json_object_set_new(o, "run_ms", json_integer(j->run_ms));
+}
+
 static int add_evidence(json_t *o, const struct job *j, const char *instance)
 {
     const struct job_evidence *e = &j->evidence;
@@ -104,6 +109,7 @@ static int add_evidence(json_t *o, const struct job *j, const char *instance)
     if (json_object_set_new(o, "reason", reason) < 0 ||
         add_number(o, "exit", e->exit_code, -1) < 0 || add_number(o, "signal", e->signal, 0) < 0 ||
         add_number(o, "status", e->status, 0) < 0 ||
+        (atomic_load(&j->begun) && add_run_time(o, j) < 0) ||
         json_object_set_new(o, "instance", json_string(instance)) < 0)
         return -1;
     return j->outcome == JOB_DEAD && e->output_len ? add_output(o, e) : 0;

@@ -1,7 +1,8 @@
 /* record.h - a job as it lies among the retries and the dead letters:
  *   <job id> <version> <attempt> <strikes> <first ms> <last ms> <evidence>\n<payload>
  * Runs on: any thread. Never awaits. <evidence> is one line of JSON: reason; exit, signal or status
- * where there was one; instance; of a dead letter output, or output_base64 where that is not UTF-8.
+ * where there was one; run_ms, for how long the try ran, where it began; instance; of a dead letter
+ * output, or output_base64 where that is not UTF-8.
  * `attempt` is the try that failed; 0: none was made. */
 #ifndef DAEMON_RECORD_H
 #define DAEMON_RECORD_H

@@ -154,11 +154,14 @@ static void log_failure(const struct job *j)
     const char *why = j->reason ? j->reason : "";
     (void)log_quote(why, strlen(why), quoted);
     if (j->outcome == JOB_DEAD)
-        log_warn("job-dead", "queue='%s' id=%s attempt=%u reason=%s", j->conf->label, job_id(j, id),
-                 j->attempt, quoted);
+        log_warn("job-dead", "queue='%s' id=%s attempt=%u run_ms=%" PRId64 " reason=%s",
+                 j->conf->label, job_id(j, id), j->attempt, j->run_ms, quoted);
     else
-        log_info("job-retry", "queue='%s' id=%s attempt=%u of=%d delay_ms=%" PRId64 " reason=%s",
-                 j->conf->label, job_id(j, id), j->attempt, j->conf->attempts, j->delay_ms, quoted);
+        log_info("job-retry",
+                 "queue='%s' id=%s attempt=%u of=%d delay_ms=%" PRId64 " run_ms=%" PRId64
+                 " reason=%s",
+                 j->conf->label, job_id(j, id), j->attempt, j->conf->attempts, j->delay_ms,
+                 j->run_ms, quoted);
 }
 
 void settle_ended(struct job *j)

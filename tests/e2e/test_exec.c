@@ -17,11 +17,15 @@ static void an_exit_code_of_65_is_dead_at_once_and_others_are_tried_again(void *
 {
     struct scene *s = *state;
     scene_start(s, SH("", "attempts = 3; " AT_ONCE));
-    json_t *o = exec_dies(s, "echo what is this >&2; exit 65");
+    json_t *o = exec_dies(s, "echo what is this >&2; sleep 0.1; exit 65");
     assert_string_equal(ctl_text(o, "reason"), "exit code 65");
     assert_int_equal(ctl_number(o, "attempts"), 1);
     assert_int_equal(ctl_number(o, "exit"), 65);
     assert_string_equal(ctl_text(o, "output"), "what is this\n");
+    assert_in_range(ctl_number(o, "run_ms"), 99, LIMIT_MS);
+    assert_int_equal(daemon_logged(s->daemon, exec_text("attempt=1 run_ms=%d reason=",
+                                                        (int)ctl_number(o, "run_ms"))),
+                     1);
     json_decref(o);
     static const int codes[] = {1, 75, 64, 66, 127, 255};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

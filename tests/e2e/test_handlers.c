@@ -104,6 +104,8 @@ static void check_results(struct scene *s, const struct kind *k)
         "local ttl = redis.call('PTTL', keys[1]) "
         "return #keys == 1 and ttl > 300000 and ttl <= 600000 and "
         "string.match(keys[1], '[^:]*$') .. '\\n' .. redis.call('GET', keys[1]) or 'none'";
+    static const char died[] =
+        "return redis.call('ZRANGE', 'rpopd:{' .. ARGV[1] .. '}:dead', 0, 0)[1]";
     char result[160];
     (void)snprintf(result, sizeof result, "%s", elements(s, "out", k->name));
     const char *line = strchr(result, '\n');
@@ -112,6 +114,7 @@ static void check_results(struct scene *s, const struct kind *k)
     assert_string_equal(ask_text(s, "EVAL %s 0 %s", kept, k->name), result);
     assert_string_equal(elements(s, "next", k->name), k->good);
     assert_string_equal(elements(s, "broken", k->name), k->bad);
+    assert_non_null(strstr(ask_text(s, "EVAL %s 0 %s", died, k->name), "\"run_ms\":"));
 }
 
 static void what_each_returns_goes_where_it_shall(void **state)

@@ -126,6 +126,18 @@ static void what_the_handler_left_is_evidence(void **state)
     (void)job_free(j);
 }
 
+static void how_long_it_ran_is_evidence_where_it_did(void **state)
+{
+    (void)state;
+    struct job *j = a_job("x", 1, "r");
+    j->run_ms = 4000000000;
+    assert_string_equal(evidence_with(j, JOB_DEAD), "{\"reason\":\"r\",\"instance\":\"h\"}");
+    atomic_store(&j->begun, true);
+    assert_string_equal(evidence_with(j, JOB_DEAD),
+                        "{\"reason\":\"r\",\"run_ms\":4000000000,\"instance\":\"h\"}");
+    (void)job_free(j);
+}
+
 static void the_output_lies_with_a_dead_letter_alone(void **state)
 {
     (void)state;
@@ -262,6 +274,7 @@ int main(void)
         cmocka_unit_test(any_reason_stays_one_line_of_json),
         cmocka_unit_test(a_repeat_writes_the_same_bytes),
         cmocka_unit_test(what_the_handler_left_is_evidence),
+        cmocka_unit_test(how_long_it_ran_is_evidence_where_it_did),
         cmocka_unit_test(the_output_lies_with_a_dead_letter_alone),
         cmocka_unit_test(output_that_is_no_text_is_in_base64),
         cmocka_unit_test(what_was_written_is_read),
