@@ -105,6 +105,31 @@ static void what_it_writes_to_2_is_logged_with_the_job(void **state)
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, words) == 1);
 }
 
+static void a_flood_is_cut_in_the_log_and_takes_no_memory(void **state)
+{
+    static const char end[] = "a line of the flood\\nthe end\\n\"}\nflood ";
+    struct scene *s = *state;
+    char flood[32];
+    (void)snprintf(flood, sizeof flood, "flood %d", scene_long() ? 1024 : 32 / SLOWNESS);
+    start_pool(s, "processes = 1;", "timeout = 600.0;", "");
+    push(s, "queue", "ok");
+    await_stat(s, "done", 1);
+    int64_t before_kb = daemon_usage(s->daemon).rss_kb;
+    push(s, "queue", flood);
+    scene_await(s, 20 * LIMIT_MS, stat_of(s, "queue", "dead") == 1);
+    assert_true(daemon_logged(s->daemon, "a line of the flood") <= 100 * 1000);
+    scene_check(s, daemon_logged(s->daemon, "event=job-output-cut") >= 1);
+    int64_t peak_kb = daemon_usage(s->daemon).peak_kb;
+    if (SLOWNESS == 1 && peak_kb > before_kb + 2048)
+        fail_msg("%lld KiB before, %lld at most", (long long)before_kb, (long long)peak_kb);
+    const char *letter = dead_letter(s);
+    assert_non_null(strstr(letter, end));
+    assert_in_range(strlen(letter), 65536, 65536 + 65536 / 19 + 500); /* a line end is two bytes */
+    push(s, "queue", "ok");
+    await_stat(s, "done", 2);
+    assert_int_equal(told("start"), 1);
+}
+
 static void a_large_payload_goes_in_and_its_output_is_logged(void **state)
 {
     struct scene *s = *state;
@@ -281,6 +306,7 @@ int main(int argc, char *argv[])
         SCENE(two_workers_have_one_pool),
         SCENE(a_worn_out_process_is_replaced_and_leaves_nothing),
         SCENE(what_it_writes_to_2_is_logged_with_the_job),
+        SCENE(a_flood_is_cut_in_the_log_and_takes_no_memory),
         SCENE(a_large_payload_goes_in_and_its_output_is_logged),
         SCENE(a_killed_process_costs_its_job_a_try),
         SCENE(a_hung_process_ends_with_the_time_of_its_job),

@@ -81,6 +81,19 @@ static void grow(const char *bytes)
     (void)kept;
 }
 
+/* That much, in lines, on descriptor 2. */
+static void flood(const char *mib)
+{
+    static const char line[] = "a line of the flood\n", end[] = "the end\n";
+    static char block[1024 * (sizeof line - 1)];
+    size_t left = strtoul(mib, NULL, 10) << 20;
+    for (size_t at = 0; at < sizeof block; at += sizeof line - 1)
+        memcpy(block + at, line, sizeof line - 1);
+    for (; left >= sizeof block; left -= sizeof block)
+        (void)!write(STDERR_FILENO, block, sizeof block);
+    (void)!write(STDERR_FILENO, end, sizeof end - 1);
+}
+
 static void hang(bool with_grandchild)
 {
     if (with_grandchild && fork() == 0) {
@@ -175,6 +188,9 @@ static void obey(const struct request *r)
     } else if ((rest = is(r, "err"))) {
         (void)fprintf(stderr, "%s\n", rest);
         done(r);
+    } else if ((rest = is(r, "flood"))) {
+        flood(rest);
+        answer(r->id, "\"status\":\"dead\",\"error\":\"flooded\"", "", 0);
     } else if ((rest = is(r, "exit"))) {
         (void)fprintf(stderr, "leaving\n");
         _exit((int)strtol(rest, NULL, 10));

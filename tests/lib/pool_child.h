@@ -6,6 +6,7 @@
  *     grow BYTES     done, with so much more memory      err TEXT   done; writes it to 2
  *     length         done; writes it to 2                meet N FOLDER  done, once N processes do
  *     exit N, signal N                                   babble TEXT  writes that, and no answer
+ *     flood MIB      dead; so much of it, in lines, to 2
  *     hang, tree     never ends; with a grandchild that ignores TERM and holds 1
  *     wrong-id, large, surplus, close,                    breaks the protocol in that way
  *     endless, late
