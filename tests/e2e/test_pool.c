@@ -50,8 +50,8 @@ static const char *dead_letter(struct scene *s)
 static void the_processes_are_kept(void **state)
 {
     struct scene *s = *state;
-    start_pool(s, "processes = 1;", "", "workers = 2;");
-    for (int i = 1; i <= 20; i++) {
+    start_pool(s, "processes = 4;", "", "workers = 2;");
+    for (int i = 1; i <= 20; i++) { /* one at a time: no second process is needed */
         push(s, "queue", "ok");
         await_stat(s, "done", i);
     }
