@@ -160,6 +160,28 @@ static void nothing_is_left_of_many_jobs(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
+/* What it lost is another's to run: here nobody's, since the queue is paused, until it resumes. */
+static void with_its_epoch_a_job_loses_its_processes(void **state)
+{
+    struct scene *s = *state;
+    scene_start(s, exec_text("lease = 1.5; %s", MARKED(s, "kill_grace = 0.2; ", "")));
+    for (size_t i = 0; i < NSTUBBORN; i++)
+        push(s, "queue", stubborn[i]);
+    await_up(s, NSTUBBORN);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
+    lose_epoch(s);
+    int64_t start = clock_now_ms();
+    scene_await(s, LIMIT_MS, exec_alive(s) == 0);
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(200 + 1000));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == NSTUBBORN);
+    assert_int_equal(exec_zombies(s), 0);
+    assert_int_equal(claimed(s, "queue"), NSTUBBORN);
+    assert_int_equal(ask_int(s, "DEL rpopd:{queue}:paused"), 1);
+    await_up(s, 2 * NSTUBBORN);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    given_back(s, NSTUBBORN);
+}
+
 /* No environment and no session tell where it comes from: only its cgroup does. */
 static void without_environment_and_session_it_ends_where_cgroups_may_be_written(void **state)
 {
@@ -188,6 +210,7 @@ int exec_end_run(void)
         SCENE(quit_kills_without_grace_and_gives_back),
         SCENE(a_second_signal_kills_without_more_grace),
         SCENE(the_end_waits_for_the_grace_and_gives_back),
+        SCENE(with_its_epoch_a_job_loses_its_processes),
         SCENE(nothing_is_left_of_many_jobs),
         SCENE(without_environment_and_session_it_ends_where_cgroups_may_be_written),
     };

@@ -211,6 +211,18 @@ long long claimed_by(struct scene *s, const char *queue, const char *instance)
         s, redis_server_run(s->redis, "EVAL %s 0 %s claimed %s:", HELD, queue, instance));
 }
 
+void lose_epoch(struct scene *s)
+{
+    static const char fence[] =
+        "local epoch = string.match(redis.call('GET', KEYS[1]), '^1 (%S+)') "
+        "redis.call('HSET', KEYS[2], epoch, redis.call('TIME')[1] .. '000 open') "
+        "redis.call('DEL', KEYS[1]) return 1";
+    unsigned before = daemon_logged(s->daemon, "event=epoch-lost");
+    assert_int_equal(
+        ask_int(s, "EVAL %s 2 rpopd:{queue}:owner:%s rpopd:{queue}:fenced", fence, s->instance), 1);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=epoch-lost") == before + 1);
+}
+
 unsigned listed_order(struct scene *s, const char *queue, const char *prefix, unsigned *ret_numbers,
                       unsigned max)
 {

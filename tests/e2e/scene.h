@@ -152,6 +152,8 @@ unsigned listed_order(struct scene *s, const char *queue, const char *prefix, un
 long long claimed(struct scene *s, const char *queue); /* in batches and not settled; in one step */
 /* The same of one instance: what may run again where that one is killed. */
 long long claimed_by(struct scene *s, const char *queue, const char *instance);
+/* Somebody takes the daemon for dead at `queue`; until it has found out. */
+void lose_epoch(struct scene *s);
 /* Of the numbers: neither done, by what was printed, nor in Redis; and both. */
 struct fates {
     unsigned nowhere, twice;

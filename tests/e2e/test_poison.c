@@ -381,16 +381,10 @@ static void a_kill_by_another_leaves_no_note(void **state)
 static void a_job_is_not_taken_back_before_its_last_task_has_ended(void **state)
 {
     struct scene *s = *state;
-    static const char fence[] =
-        "local epoch = string.match(redis.call('GET', KEYS[1]), '^1 (%S+)') "
-        "redis.call('HSET', KEYS[2], epoch, redis.call('TIME')[1] .. '000 open') "
-        "redis.call('DEL', KEYS[1]) return 1";
     push(s, "queue", "stubborn");
     scene_start(s, "lease = 1.5; " ONE("null", ""));
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Stays") == 1);
-    assert_int_equal(ask_int(s, "EVAL %s 2 rpopd:{queue}:owner:e2e rpopd:{queue}:fenced", fence),
-                     1);
-    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=epoch-lost") == 1);
+    lose_epoch(s);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Stays") == 2);
     assert_int_equal(daemon_printed(s->daemon, "Goes"), 1);
     scene_check(s, strcmp(daemon_out(s->daemon, NULL), "Stays\nGoes\nStays\n") == 0);

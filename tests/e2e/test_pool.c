@@ -203,6 +203,23 @@ static void cancelling_by_id_frees_the_slot(void **state)
     assert_non_null(strstr(dead_letter(s), "cancelled"));
 }
 
+static void with_its_epoch_a_job_loses_its_process(void **state)
+{
+    struct scene *s = *state;
+    start_pool(s, "processes = 1; kill_grace = 0.2;", "", "lease = 1.5;");
+    push(s, "queue", "hang-hard");
+    scene_await(s, LIMIT_MS, told("hang-hard") == 1);
+    pid_t pid = told_by("hang-hard");
+    lose_epoch(s);
+    int64_t start = clock_now_ms();
+    scene_await(s, LIMIT_MS, pool_child_gone(pid));
+    assert_in_range(clock_now_ms() - start, 0, WITHIN(200 + 1000));
+    scene_await(s, LIMIT_MS, told("hang-hard") == 2); /* it takes the job back */
+    await_stat(s, "lost", 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(ask_int(s, "LLEN queue"), 1);
+}
+
 static void what_breaks_the_protocol_costs_its_job_a_try(void **state)
 {
     struct scene *s = *state;
@@ -311,6 +328,7 @@ int main(int argc, char *argv[])
         SCENE(a_killed_process_costs_its_job_a_try),
         SCENE(a_hung_process_ends_with_the_time_of_its_job),
         SCENE(cancelling_by_id_frees_the_slot),
+        SCENE(with_its_epoch_a_job_loses_its_process),
         SCENE(what_breaks_the_protocol_costs_its_job_a_try),
         SCENE(one_that_ends_while_idle_is_no_zombie),
         SCENE(a_failed_start_is_logged_once_a_cause),
