@@ -30,15 +30,15 @@ $(BUILD)/tests/e2e/plugin/%.so: conf/plugin/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(PLUGIN_CC)
 
-$(addprefix $(BUILD)/tests/e2e/test_,handlers plugin plugin_blocking plugin_deaf steady): | $(E2E_PLUGINS)
+$(addprefix $(BUILD)/tests/e2e/test_,calls memory handlers plugin plugin_blocking plugin_deaf steady): | $(E2E_PLUGINS)
 
 # The daemon with clocks, allocations and calls that a test shakes.
 SHAKEN_CALLS := accept4 connect flock getrandom mmap64 open64 openat64 pidfd_open pipe2 poll posix_spawnp pread64 \
                 pthread_create pwrite64 read recv send sendmsg socket socketpair waitid write writev child_clone_works
 SHAKEN := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/e2e/shaken/*.c)))
-$(BUILD)/tests/e2e/rpopd-shaken: $(BUILD)/daemon/main.o $(SHAKEN) $(LIB)
+$(BUILD)/tests/e2e/rpopd-shaken: $(BUILD)/daemon/main.o $(PLUGIN_API) $(SHAKEN) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(FLAGS) -o $@ $(BUILD)/daemon/main.o $(SHAKEN) $(LIB) $(LDFLAGS) \
+	$(Q)$(CC) $(FLAGS) $(PLUGIN_FLAGS) -o $@ $(BUILD)/daemon/main.o $(PLUGIN_API) $(SHAKEN) $(LIB) $(LDFLAGS) \
 	  $(foreach f,malloc calloc realloc strdup strndup asprintf vasprintf $(SHAKEN_CALLS),-Wl,--wrap=$f) $(LIBS)
 
 $(BUILD)/tests/e2e/test_calls $(BUILD)/tests/e2e/test_clocks $(BUILD)/tests/e2e/test_memory: | $(BUILD)/tests/e2e/rpopd-shaken

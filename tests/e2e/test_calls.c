@@ -5,6 +5,7 @@
 
 #include <sys/resource.h>
 
+#include "tests/e2e/kinds.h"
 #include "tests/e2e/shaken.h"
 
 #define NAME_OF(name, error) [SHAKEN_##name] = #name,
@@ -12,58 +13,6 @@ static const char *const names[] = {SHAKEN_CALLS(NAME_OF)};
 
 /* In mid-drain -----------------------------------------------------------------------------------
  */
-
-/* A job that does not get all of its payload, or none, is dead: a try is all that there is. */
-#define WHOLE "whole and nothing but"
-#define EXEC "IFS= read -r x; test \"$x\" = '" WHOLE "'\n"
-#define POOL                                                      \
-    "while IFS= read -r line && IFS= read -r x; do\n"             \
-    "  test \"$x\" = '" WHOLE "' || exit 3\n"                     \
-    "  id=${line#*\\\"id\\\":\\\"} id=${id%%\\\"*}\n"             \
-    "  printf '{\"id\":\"%s\",\"status\":\"done\"}\\n' \"$id\"\n" \
-    "done\n"
-
-static void start_all_kinds(struct scene *s)
-{
-    const char *exec = exec_make(s, "exec", EXEC, 0600), *pool = exec_make(s, "pool", POOL, 0600);
-    scene_start(s, exec_text("lease = 3600.0; queues = ("
-                             "{ name = \"queue\"; attempts = 1; handler: { type = \"exec\"; "
-                             "command = [ \"/bin/sh\", \"%s\" ]; }; }, "
-                             "{ name = \"pooled\"; attempts = 1; handler: { type = \"pool\"; "
-                             "processes = 1; max_jobs = 2; command = [ \"/bin/sh\", \"%s\" ]; }; "
-                             "}, " QUEUE("slept", "sleep", "attempts = 1;") ");",
-                             exec, pool));
-}
-
-static const char *const queues[] = {"queue", "pooled", "slept"};
-
-static void push_each(struct scene *s, long long *pushed)
-{
-    push(s, "queue", WHOLE "\n");
-    push(s, "pooled", WHOLE "\n");
-    push(s, "slept", "0.001");
-    ++*pushed;
-}
-
-static bool all_done(struct scene *s, long long pushed)
-{
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
-        if (stat_of(s, queues[i], "done") < pushed)
-            return false;
-    return true;
-}
-
-static void none_is_dead(struct scene *s, const char *call)
-{
-    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
-        if (ask_int(s, "EXISTS rpopd:{%s}:dead", queues[i]) == 0)
-            continue;
-        print_error("%s: a job of %s is dead: %s\n", call, queues[i],
-                    ask_text(s, "EVAL %s 1 rpopd:{%s}:dead",
-                             "return redis.call('ZRANGE', KEYS[1], 0, -1)[1]", queues[i]));
-        scene_fail(s, "a try was spent", __FILE__, __LINE__);
-    }
-}
 
 struct failure {
     enum shaken_call call;
@@ -79,11 +28,11 @@ static bool has_failed(unsigned before)
 /* Jobs come, links are made anew, somebody asks. */
 static void stir(struct scene *s, unsigned before, long long *pushed)
 {
-    push_each(s, pushed);
+    kinds_push(s, pushed);
     (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
     (void)CTL(s, "status");
     for (int64_t turn = clock_now_ms() + 300;
-         !has_failed(before) && clock_now_ms() < turn && !all_done(s, *pushed);)
+         !has_failed(before) && clock_now_ms() < turn && !kinds_done(s, *pushed);)
         scene_tick();
 }
 
@@ -101,9 +50,9 @@ static void fail_once(struct scene *s, const struct failure *f, long long *pushe
     if (!has_failed(before) || !daemon_alive(s->daemon))
         print_error("%s: %s\n", names[f->call], strerrorname_np(f->error));
     scene_check(s, has_failed(before) || f->maybe);
-    scene_await(s, LIMIT_MS, all_done(s, *pushed) || !daemon_alive(s->daemon));
+    scene_await(s, LIMIT_MS, kinds_done(s, *pushed) || !daemon_alive(s->daemon));
     scene_check(s, daemon_alive(s->daemon));
-    none_is_dead(s, names[f->call]);
+    kinds_none_is_dead(s, names[f->call]);
 }
 
 static void fail_each(struct scene *s, const struct failure *failures, size_t n)
@@ -111,11 +60,10 @@ static void fail_each(struct scene *s, const struct failure *failures, size_t n)
     const size_t rounds = scene_long() ? 20 : 1;
     long long pushed = 0;
     s->redis_more = "command_timeout = 100.0; connect_timeout = 100.0;"; /* no help from these */
-    start_all_kinds(s);
+    kinds_start(s);
     for (size_t i = 0; i < n * rounds; i++)
         fail_once(s, &failures[i % n], &pushed);
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
-    assert_string_equal(left_over(s), "");
+    kinds_end(s);
 }
 
 static void each_call_fails_once_in_mid_drain(void **state)
@@ -172,7 +120,7 @@ static bool comes_up(struct scene *s, unsigned at)
     unsigned lines = daemon_log_lines(s->daemon);
     long long done = exec_done(s);
     if (ask_int(s, "LLEN queue") + claimed(s, "queue") == 0)
-        push(s, "queue", WHOLE "\n");
+        push(s, "queue", KINDS_WHOLE "\n");
     daemon_start(s->daemon);
     scene_await(s, LIMIT_MS, exec_done(s) > done || !daemon_alive(s->daemon));
     bool up = daemon_alive(s->daemon);
@@ -191,8 +139,8 @@ static void any_call_fails_once_at_the_start(void **state)
     struct scene *s = *state;
     const unsigned step = scene_long() ? 1 : SLOWNESS > 1 ? 24 : 8;
     unsigned ended = 0, lives = 0;
-    start_all_kinds(s);
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    kinds_start(s);
+    kinds_end(s);
     atomic_store(&shaken->call, SHAKEN_ANY);
     for (unsigned at = 1 + scene_random(step); atomic_load(&shaken->until) <= 0; at += step) {
         atomic_store(&shaken->until, (int)at);
@@ -203,7 +151,7 @@ static void any_call_fails_once_at_the_start(void **state)
     assert_true(lives > 3);
 }
 
-/* Descriptors -------------------------------------------------------------------------------------
+/* Shortage ----------------------------------------------------------------------------------------
  */
 
 /* One more each time, until they are enough to begin with. */
@@ -243,14 +191,14 @@ static void without_descriptors_for_a_program_it_waits(void **state)
     struct scene *s = *state;
     struct rlimit before, few;
     long long pushed = 0;
-    start_all_kinds(s);
-    push_each(s, &pushed);
-    scene_await(s, LIMIT_MS, all_done(s, pushed));
+    kinds_start(s);
+    kinds_push(s, &pushed);
+    scene_await(s, LIMIT_MS, kinds_done(s, pushed));
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, NULL, &before), 0);
     few = (struct rlimit){.rlim_cur = 3, .rlim_max = before.rlim_max}; /* what is open stays so */
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, &few, NULL), 0);
     for (unsigned i = 0; i < 5; i++)
-        push(s, "queue", WHOLE "\n");
+        push(s, "queue", KINDS_WHOLE "\n");
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=short") > 0);
     unsigned lines = daemon_log_lines(s->daemon);
     int64_t cpu = daemon_usage(s->daemon).cpu_us;
@@ -259,9 +207,8 @@ static void without_descriptors_for_a_program_it_waits(void **state)
     assert_in_range(daemon_usage(s->daemon).cpu_us - cpu, 0, 500000 * SLOWNESS);
     assert_int_equal(prlimit(daemon_pid(s->daemon), RLIMIT_NOFILE, &before, NULL), 0);
     scene_await(s, LIMIT_MS, exec_done(s) == pushed + 5);
-    none_is_dead(s, "descriptors");
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
-    assert_string_equal(left_over(s), "");
+    kinds_none_is_dead(s, "descriptors");
+    kinds_end(s);
 }
 
 int main(void)

@@ -2,6 +2,8 @@
  * none is run again, and the daemon lives. */
 #include "tests/e2e/drain.h"
 
+#include "tests/e2e/ctl.h"
+#include "tests/e2e/kinds.h"
 #include "tests/e2e/shaken.h"
 
 /* So many fail, with this chance. */
@@ -86,6 +88,33 @@ static void they_fail_while_queues_wake(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* Of each kind, and while somebody asks. */
+static void they_fail_where_jobs_of_every_kind_run(void **state)
+{
+    static const unsigned one_in[] = {100, 20, 5};
+    struct scene *s = *state;
+    const unsigned rounds = scene_long() ? 30 : 3;
+    long long pushed = 0;
+    kinds_start(s);
+    for (unsigned i = 0; i < rounds; i++) {
+        unsigned before = atomic_load(&shaken->failures);
+        atomic_store(&shaken->one_in, one_in[i % 3]);
+        for (int64_t end = clock_now_ms() + LIMIT_MS; clock_now_ms() < end; scene_tick()) {
+            if (atomic_load(&shaken->failures) >= before + 10)
+                break;
+            kinds_push(s, &pushed);
+            (void)CTL(s, "jobs");
+        }
+        atomic_store(&shaken->one_in, 0);
+        scene_check(s, atomic_load(&shaken->failures) >= before + 10);
+        scene_await(s, LIMIT_MS, kinds_done(s, pushed) || !daemon_alive(s->daemon));
+        scene_check(s, daemon_alive(s->daemon));
+        kinds_none_is_dead(s, "memory");
+    }
+    print_message("# %lld jobs of each kind\n", pushed);
+    kinds_end(s);
+}
+
 /* It says so and ends with 70, or it does without; and the next one takes everything. */
 static void they_fail_at_the_start(void **state)
 {
@@ -127,6 +156,7 @@ int main(void)
         SHAKEN(they_fail_while_links_are_cut),
         SHAKEN(they_fail_while_tries_fail),
         SHAKEN(they_fail_while_queues_wake),
+        SHAKEN(they_fail_where_jobs_of_every_kind_run),
         SHAKEN(they_fail_at_the_start),
     };
     return scene_run(tests);
