@@ -34,7 +34,7 @@ $(addprefix $(BUILD)/tests/e2e/test_,calls memory handlers plugin plugin_blockin
 
 # The daemon with clocks, allocations and calls that a test shakes.
 SHAKEN_CALLS := accept4 connect flock getrandom mmap64 open64 openat64 pidfd_open pipe2 poll posix_spawnp pread64 \
-                pthread_create pwrite64 read recv send sendmsg socket socketpair waitid write writev child_clone_works
+                pthread_create pwrite64 read recv send sendmsg socket socketpair waitid write writev child_clone child_clone_works
 SHAKEN := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/e2e/shaken/*.c)))
 $(BUILD)/tests/e2e/rpopd-shaken: $(BUILD)/daemon/main.o $(PLUGIN_API) $(SHAKEN) $(LIB)
 	$(call say,LD,$@)

@@ -16,6 +16,7 @@ struct daemon;
  * the linker's, where files may be large. */
 #define SHAKEN_CALLS(X)       \
     X(accept4, EMFILE)        \
+    X(child_clone, EAGAIN)    \
     X(connect, EADDRNOTAVAIL) \
     X(epoll_create1, EMFILE)  \
     X(epoll_ctl, ENOMEM)      \

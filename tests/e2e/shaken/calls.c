@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worker/runtime/child_clone.h"
+
 #define USUAL(name, error) [SHAKEN_##name] = (error),
 static const int usual[] = {SHAKEN_CALLS(USUAL)};
 
@@ -107,6 +109,15 @@ int __wrap_openat64(int dir, const char *path, int flags, mode_t mode)
 {
     return refused(SHAKEN_openat64) ? -1
                                     : __real_openat64(dir, path, flags, flags & O_CREAT ? mode : 0);
+}
+
+/* Which says it by a negative one. */
+int __real_child_clone(const struct child_clone *c, pid_t *pid, int *pidfd, struct birth **birth);
+int __wrap_child_clone(const struct child_clone *c, pid_t *pid, int *pidfd, struct birth **birth);
+int __wrap_child_clone(const struct child_clone *c, pid_t *pid, int *pidfd, struct birth **birth)
+{
+    int error = fails(SHAKEN_child_clone);
+    return error ? -error : __real_child_clone(c, pid, pidfd, birth);
 }
 
 bool __real_child_clone_works(void);
