@@ -2,6 +2,8 @@
  * the other for dead. */
 #include "tests/e2e/scene.h"
 
+#include <sys/stat.h>
+
 #include "tests/e2e/proxy.h"
 
 #define LEASE "lease = 3.0; "
@@ -68,8 +70,11 @@ static void the_living_are_left_alone(void **state)
     nothing_was_taken(*state, 10);
 }
 
+/* In the short form test_pair has it. */
 static void nobody_is_dead_while_redis_is_frozen(void **state)
 {
+    if (!scene_long())
+        skip();
     struct scene *s = *state;
     first_holds(s, LEASE, 10);
     redis_server_signal(s->redis, SIGSTOP);
@@ -98,28 +103,73 @@ static void nobody_is_dead_while_writes_are_held_back(void **state)
     nothing_was_taken(s, 10);
 }
 
+/* Ways to have every write refused. */
+enum refusal { NO_REPLICAS, NO_COPY, NO_MEMORY, REFUSALS };
+
+static bool is_refused(struct scene *s)
+{
+    const char *says = ask_text(s, "SET written x");
+    return says && strcmp(says, "OK") != 0;
+}
+
+/* There is a folder where the copy is to be written. */
+static void fail_its_copy(struct scene *s)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/dump.rdb", redis_server_dir(s->redis));
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(ask_int(s, "CONFIG SET save %s", "3600 100000"), 1);
+    (void)ask_text(s, "BGSAVE");
+}
+
+static void while_refused(struct scene *s, enum refusal why)
+{
+    static const char *const cures[] = {"min-replicas-to-write 0", "stop-writes-on-bgsave-error no",
+                                        "maxmemory 0"};
+    char cure[64];
+    (void)snprintf(cure, sizeof cure, "CONFIG SET %s", cures[why]);
+    first_holds(s, LEASE, 10);
+    if (why == NO_REPLICAS)
+        assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 1"), 1);
+    else if (why == NO_COPY)
+        fail_its_copy(s);
+    else
+        assert_int_equal(ask_int(s, "CONFIG SET maxmemory 1"), 1);
+    scene_await(s, LIMIT_MS, is_refused(s));
+    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
+    scene_check(s, is_refused(s));
+    assert_int_equal(ask_int(s, cure), 1);
+    scene_await(s, LIMIT_MS, !is_refused(s));
+    assert_int_equal(ask_int(s, "DEL written"), 1);
+    nothing_was_taken(s, 10);
+}
+
 static void nobody_is_dead_while_writes_are_refused(void **state)
+{
+    enum refusal why = scene_random(REFUSALS);
+    print_message("# %s\n", (const char *[]){"NOREPLICAS", "MISCONF", "OOM"}[why]);
+    while_refused(*state, why);
+}
+
+static void nobody_is_dead_while_too_few_replicas_are_there(void **state)
 {
     if (!scene_long())
         skip();
-    struct scene *s = *state;
-    first_holds(s, LEASE, 10);
-    assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 1"), 1);
-    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
-    assert_int_equal(ask_int(s, "CONFIG SET min-replicas-to-write 0"), 1);
-    nothing_was_taken(s, 10);
+    while_refused(*state, NO_REPLICAS);
+}
+
+static void nobody_is_dead_while_no_copy_can_be_written(void **state)
+{
+    if (!scene_long())
+        skip();
+    while_refused(*state, NO_COPY);
 }
 
 static void nobody_is_dead_while_redis_is_full(void **state)
 {
     if (!scene_long())
         skip();
-    struct scene *s = *state;
-    first_holds(s, LEASE, 10);
-    assert_int_equal(ask_int(s, "CONFIG SET maxmemory 1"), 1);
-    scene_hold(s, HOLD_MS, nothing_has_changed(s, 10));
-    assert_int_equal(ask_int(s, "CONFIG SET maxmemory 0"), 1);
-    nothing_was_taken(s, 10);
+    while_refused(*state, NO_MEMORY);
 }
 
 /* Payloads take longer than a lease to come: the beats have a connection of their own. */
@@ -152,6 +202,8 @@ int main(void)
         DURABLE(nobody_is_dead_while_redis_is_away),
         SCENE(nobody_is_dead_while_writes_are_held_back),
         SCENE(nobody_is_dead_while_writes_are_refused),
+        SCENE(nobody_is_dead_while_too_few_replicas_are_there),
+        SCENE(nobody_is_dead_while_no_copy_can_be_written),
         SCENE(nobody_is_dead_while_redis_is_full),
         SCENE(nobody_is_dead_behind_a_slow_path),
     };
