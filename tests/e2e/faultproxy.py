@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A Redis-aware proxy between two unix sockets that breaks one connection at an exact command.
+"""A Redis-aware proxy in front of a unix socket that breaks one connection at an exact command.
 
   faultproxy.py LISTEN UPSTREAM
 
+LISTEN is the path of a unix socket, or `tcp`: then a port of 127.0.0.1, which the first line `ready <port>` names.
 A line on stdin arms it anew and sets the counters to zero; the answer is a line `commands <n> hits <n>` with the counts so far:
 
   KIND N [ARG]     break at the N-th command since (over all connections, from 1)
@@ -12,7 +13,8 @@ A line on stdin arms it anew and sets the counters to zero; the answer is a line
   release          first lets go what is held, then as `none`
   slow MS          every answer comes MS milliseconds after its command; behind a `match`, of those commands. What
                    was carried out for a client that says no more is answered all the same
-  rate BYTES       every connection's answers come with so many bytes a second
+  rate BYTES       the answers of all connections together come with so many bytes a second
+  rst              whatever is sent is answered by a reset (over TCP a RST) and is not forwarded; each is a hit
   hole             nothing passes any more, and nobody is told: the connections that there are, and those that come
                    until the next line, stay open and silent for ever
   turn PATH        all connections are cut, and from now on new ones go to the server at PATH
@@ -50,6 +52,7 @@ class Fault:
     upstream = sys.argv[2]
     slow = 0.0      # seconds
     rate = 0        # bytes a second; 0: any
+    line = None     # a lock: one connection at a time has it
     held = []       # [server's writer, bytes, number of commands to wait for]
     kept = []       # server sides that outlive their clients
     open = set()    # connections
@@ -172,6 +175,9 @@ class Connection:
                 return
             if self.silent:
                 continue
+            if FAULT.kind == "rst":
+                FAULT.hits += 1
+                return
             buf += data
             while buf:
                 try:
@@ -213,10 +219,11 @@ class Connection:
     async def pass_on(self, raw):
         part = FAULT.rate // 20 or len(raw) or 1
         for i in range(0, len(raw), part):
-            self.cw.write(raw[i:i + part])
-            await self.cw.drain()
-            if FAULT.rate:
-                await asyncio.sleep(len(raw[i:i + part]) / FAULT.rate)
+            async with FAULT.line:
+                self.cw.write(raw[i:i + part])
+                await self.cw.drain()
+                if FAULT.rate:
+                    await asyncio.sleep(len(raw[i:i + part]) / FAULT.rate)
 
     async def replies(self):
         buf = bytearray()
@@ -296,8 +303,13 @@ async def control():
 
 
 async def main():
-    server = await asyncio.start_unix_server(accept, LISTEN)
-    print("ready", flush=True)
+    FAULT.line = asyncio.Lock()
+    if LISTEN == "tcp":
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        print("ready", server.sockets[0].getsockname()[1], flush=True)
+    else:
+        server = await asyncio.start_unix_server(accept, LISTEN)
+        print("ready", flush=True)
     await control()
     server.close()
 

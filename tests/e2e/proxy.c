@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 
 struct proxy {
-    char path[128], url[160];
+    char url[160];
     pid_t pid;
     FILE *to, *from;
 };
@@ -27,23 +27,41 @@ static void line_of(struct proxy *p, char *ret_line, int size)
         fail_msg("faultproxy.py gives no answer");
 }
 
-struct proxy *proxy_new(const char *folder, const char *upstream)
+/* Gives; ret_line: its first words. */
+static struct proxy *begin(const char *listen, const char *upstream, char *ret_line, int size)
 {
     struct proxy *p = calloc(1, sizeof *p);
     int in[2], out[2];
-    char line[64];
     if (!p || pipe(in) != 0 || pipe(out) != 0)
         fail_msg("no proxy: %s", strerror(errno));
-    (void)snprintf(p->path, sizeof p->path, "%s/proxy.sock", folder);
-    (void)snprintf(p->url, sizeof p->url, "unix://%s", p->path);
     p->pid = fork();
     if (p->pid == 0)
-        child(p->path, upstream, in[0], out[1]);
+        child(listen, upstream, in[0], out[1]);
     close(in[0]);
     close(out[1]);
     p->to = fdopen(in[1], "w");
     p->from = fdopen(out[0], "r");
-    line_of(p, line, sizeof line); /* ready */
+    line_of(p, ret_line, size);
+    return p;
+}
+
+struct proxy *proxy_new(const char *folder, const char *upstream)
+{
+    char path[128], line[64];
+    (void)snprintf(path, sizeof path, "%s/proxy.sock", folder);
+    struct proxy *p = begin(path, upstream, line, sizeof line);
+    (void)snprintf(p->url, sizeof p->url, "unix://%s", path);
+    return p;
+}
+
+struct proxy *proxy_new_tcp(const char *upstream)
+{
+    char line[64];
+    int port = 0;
+    struct proxy *p = begin("tcp", upstream, line, sizeof line);
+    if (sscanf(line, "ready %d", &port) != 1)
+        fail_msg("faultproxy.py says: %s", line);
+    (void)snprintf(p->url, sizeof p->url, "redis://127.0.0.1:%d", port);
     return p;
 }
 

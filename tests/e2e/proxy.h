@@ -7,9 +7,10 @@
 struct proxy;
 
 struct proxy *proxy_new(const char *folder,
-                        const char *upstream); /* gives; it listens; paths of unix sockets */
-struct proxy *proxy_free(struct proxy *p);     /* takes; NULL is fine; returns NULL */
-const char *proxy_url(const struct proxy *p);  /* unix://…; borrowed */
+                        const char *upstream);     /* gives; it listens; paths of unix sockets */
+struct proxy *proxy_new_tcp(const char *upstream); /* the same at a port of 127.0.0.1 */
+struct proxy *proxy_free(struct proxy *p);         /* takes; NULL is fine; returns NULL */
+const char *proxy_url(const struct proxy *p);      /* unix://… or redis://…; borrowed */
 
 struct proxy_counts {
     unsigned commands, hits; /* since it was armed before */

@@ -53,7 +53,12 @@ static void answers_that_come_late_are_answers(void **state)
     struct scene *s = *state;
     through_the_proxy(s);
     (void)proxy_arm(s->proxy, "slow %d", scene_long() ? 1000 : 300);
+    int64_t start = clock_now_ms();
     drain_begin(s, 100, 50);
+    drain_reach(s, 100);
+    /* While it waits it sleeps. */
+    assert_in_range(daemon_usage(s->daemon).cpu_us, 0,
+                    (clock_now_ms() - start) * 1000 / 3 * SLOWNESS);
     drain_end(s);
     assert_int_equal(daemon_logged(s->daemon, "level=error"), 0);
     assert_int_equal(daemon_logged(s->daemon, "event=redis-lost"), 0);
@@ -78,6 +83,29 @@ static void a_link_that_is_silent_holds_up_no_beat(void **state)
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Done 0.02") == 1);
     assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
     daemon_kill(s->daemon);
+}
+
+/* Each connection is reset as soon as something is sent over it: it is tried again, ever more
+ * seldom. */
+static void resets_of_all_that_is_sent(void **state)
+{
+    struct scene *s = *state;
+    s->proxy = proxy_new_tcp(redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    drain_begin(s, 1000, 20);
+    drain_reach(s, 200);
+    (void)proxy_arm(s->proxy, "rst");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=redis-lost") > 0);
+    int64_t cpu = daemon_usage(s->daemon).cpu_us;
+    scene_hold(s, 2000, daemon_alive(s->daemon));
+    cpu = daemon_usage(s->daemon).cpu_us - cpu;
+    unsigned resets = proxy_arm(s->proxy, "none").hits;
+    print_message("# %u connections were reset, which took %lld ms of CPU\n", resets,
+                  (long long)cpu / 1000);
+    assert_in_range(resets, 1, 60);
+    assert_in_range(cpu, 0, 500000 * SLOWNESS);
+    drain_heals(s);
+    drain_end(s);
 }
 
 /* Connections that cannot be had -----------------------------------------------------------------
@@ -152,10 +180,10 @@ static void a_server_that_cuts_large_answers_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(silent_for_ever_in_mid_drain),         SCENE(silent_for_ever_while_idle),
-        SCENE(answers_that_come_late_are_answers),   SCENE(a_link_that_is_silent_holds_up_no_beat),
-        SCENE(a_server_with_too_many_clients),       SCENE(no_descriptor_for_a_connection),
-        SCENE(a_server_that_cuts_large_answers_off),
+        SCENE(silent_for_ever_in_mid_drain),       SCENE(silent_for_ever_while_idle),
+        SCENE(answers_that_come_late_are_answers), SCENE(a_link_that_is_silent_holds_up_no_beat),
+        SCENE(resets_of_all_that_is_sent),         SCENE(a_server_with_too_many_clients),
+        SCENE(no_descriptor_for_a_connection),     SCENE(a_server_that_cuts_large_answers_off),
     };
     return scene_run(tests);
 }
