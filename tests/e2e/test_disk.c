@@ -192,7 +192,7 @@ static void without_room_for_its_lock_file_it_says_so(void **state)
     make_room();
     assert_int_equal(daemon_wait(s->daemon, 0), 128 + SIGKILL);
     (void)snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s/new", disk);
-    char *conf = scene_conf(s, ONE("sleep", ""));
+    char *conf = scene_conf(s, "lease = 1.0; " ONE("sleep", "")); /* nothing else proves it dead */
     daemon_configure(s->daemon, conf);
     free(conf);
     fill();
@@ -200,6 +200,12 @@ static void without_room_for_its_lock_file_it_says_so(void **state)
     int code = daemon_wait(s->daemon, LIMIT_MS);
     print_message("# ended with %d\n", code);
     assert_true(code == 70 || code == 78);
+    make_room();
+    scene_again(s);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "recovered") == 2 * 20);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_int_equal(held(s, "queue", "600.", 20).distinct, 20);
+    assert_int_equal(ask_int(s, "LLEN queue"), 20);
 }
 
 int main(void)
