@@ -197,8 +197,9 @@ static void a_program_that_takes_too_much_is_killed_alone(void **state)
 static void push_large(struct scene *s, unsigned first, unsigned n)
 {
     static const char script[] =
-        "for i = ARGV[1], ARGV[1] + ARGV[2] - 1 do "
-        "redis.call('LPUSH', KEYS[1], i .. '\\n' .. string.rep('x', ARGV[3])) end return 1";
+        "local more = '\\n' .. string.rep(string.rep('x', 1024), ARGV[3] / 1024) "
+        "for i = ARGV[1], ARGV[1] + ARGV[2] - 1 do redis.call('LPUSH', KEYS[1], i .. more) end "
+        "return 1";
     assert_int_equal(ask_int(s, "EVAL %s 1 queue %u %u %lld", script, first, n, LARGE), 1);
 }
 
@@ -212,7 +213,7 @@ static unsigned written(struct scene *s, unsigned *ret_total)
         unsigned i = (unsigned)atoi(at);
         ++*ret_total;
         distinct += i < ALL && !seen[i];
-        seen[i % (ALL)] = true;
+        seen[i % ALL] = true;
     }
     return distinct;
 }
@@ -244,7 +245,7 @@ static void a_daemon_that_has_too_much_comes_back_and_loses_nothing(void **state
     struct scene *s = *state;
     if (!group.folder[0])
         skip();
-    start_with_large_jobs(s, exec_text("while [ ! -e %s/go ]; do sleep 0.05; done;", s->folder));
+    start_with_large_jobs(s, exec_text("while [ ! -e %s/go ]; do sleep 0.2; done;", s->folder));
     scene_await(s, LIMIT_MS, !daemon_alive(s->daemon));
     assert_int_equal(daemon_wait(s->daemon, 0), 128 + SIGKILL);
     assert_in_range(kills(), 1, INT_MAX);
