@@ -132,7 +132,7 @@ static bool lie_there_again(struct scene *s, unsigned deaths, unsigned doubles)
     unsigned runs = printed(s, "Waiting", "600.", HELD).total;
     if (n != HELD || ask_int(s, "DEL queue") != 1)
         return false;
-    return deaths ? given >= HELD && given <= 2 * HELD && runs <= 2 * HELD
+    return deaths ? given >= HELD && given <= 2LL * HELD && runs <= 2 * HELD
                   : given == HELD && runs == HELD;
 }
 

@@ -149,7 +149,7 @@ static void what_nobody_told_is_found_by_the_sweep(void **state)
     (void)proxy_arm(s->proxy, "none");
     int64_t start = clock_now_ms();
     push(s, "q7", "0.01");
-    scene_await(s, 2 * LIMIT_MS, stat_of(s, "q7", "done") == 1);
+    scene_await(s, 2L * LIMIT_MS, stat_of(s, "q7", "done") == 1);
     print_message("# found after %lld ms\n", (long long)(clock_now_ms() - start));
     assert_in_range(clock_now_ms() - start, 0, WITHIN(31000));
     assert_int_equal(daemon_logged(s->daemon, "event=redis-lost"), 0);
