@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/err.h"
+
 #define LINE_ROOM 8192
 
 struct cgroups {
@@ -119,6 +121,15 @@ struct cgroups *cgroups_new(const char *root)
     return cgroups_free(c);
 }
 
+static void forget(struct cgroup *one)
+{
+    if (one->directory >= 0)
+        (void)close(one->directory);
+    if (one->members >= 0)
+        (void)close(one->members);
+    free(one);
+}
+
 struct cgroups *cgroups_free(struct cgroups *c)
 {
     if (!c)
@@ -126,7 +137,7 @@ struct cgroups *cgroups_free(struct cgroups *c)
     for (struct cgroup *one; (one = c->idle ? c->idle : c->spent);) {
         *(c->idle ? &c->idle : &c->spent) = one->next;
         (void)rmdir(one->path);
-        free(one);
+        forget(one);
     }
     (void)rmdir(c->path); /* the last owner's succeeds */
     free(c);
@@ -136,26 +147,54 @@ struct cgroups *cgroups_free(struct cgroups *c)
 /* One ---------------------------------------------------------------------------------------------
  */
 
-struct cgroup *cgroup_take(struct cgroups *c)
+static bool make(const struct cgroups *c, const struct cgroup *one)
 {
-    static atomic_uint number; /* of any owner in this process */
-    struct cgroup *one = c ? c->idle : NULL;
-    if (one) {
-        c->idle = one->next;
-        return one;
-    }
-    size_t room = c ? strlen(c->path) + 16 : 0;
-    one = c ? calloc(1, sizeof *one + room) : NULL;
-    if (!one)
-        return NULL;
-    (void)snprintf(one->path, room, "%s/%u", c->path, atomic_fetch_add(&number, 1));
     bool made = mkdir(one->path, 0755) == 0;
     if (!made && errno == ENOENT) /* another owner, who was the last for a moment, took it away */
         made = (mkdir(c->path, 0755) == 0 || errno == EEXIST) && mkdir(one->path, 0755) == 0;
-    if (made)
-        return one;
-    free(one);
-    return NULL;
+    return made;
+}
+
+static bool open_it(struct cgroup *one)
+{
+    one->directory = open(one->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (one->directory >= 0)
+        one->members = openat(one->directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    return one->members >= 0;
+}
+
+static int new_one(struct cgroups *c, struct cgroup **ret_one)
+{
+    static atomic_uint number; /* of any owner in this process */
+    size_t room = strlen(c->path) + 16;
+    struct cgroup *one = calloc(1, sizeof *one + room);
+    if (!one)
+        return -ENOMEM;
+    one->directory = one->members = -1;
+    (void)snprintf(one->path, room, "%s/%u", c->path, atomic_fetch_add(&number, 1));
+    bool made = make(c, one);
+    int code = 0;
+    if (made && open_it(one)) {
+        *ret_one = one;
+        return 0;
+    }
+    if (made) {
+        code = err_is_shortage(-errno) ? -errno : 0;
+        (void)rmdir(one->path);
+    }
+    forget(one);
+    return code;
+}
+
+int cgroup_take(struct cgroups *c, struct cgroup **ret_one)
+{
+    *ret_one = c ? c->idle : NULL;
+    if (!c)
+        return 0;
+    if (!*ret_one)
+        return new_one(c, ret_one);
+    c->idle = (*ret_one)->next;
+    return 0;
 }
 
 static void remove_spent(struct cgroups *c)
@@ -166,7 +205,7 @@ static void remove_spent(struct cgroups *c)
             continue;
         }
         *at = one->next;
-        free(one);
+        forget(one);
     }
 }
 
@@ -176,7 +215,7 @@ void cgroup_give(struct cgroups *c, struct cgroup *one)
         return;
     if (!c) {
         (void)rmdir(one->path);
-        free(one);
+        forget(one);
         return;
     }
     struct cgroup **to = one->killed ? &c->spent : &c->idle;

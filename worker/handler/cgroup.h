@@ -15,8 +15,9 @@
 struct cgroups; /* of one owner */
 struct cgroup {
     struct cgroup *next;
-    bool killed; /* what is started in it later may be killed too, on some kernels */
-    char path[]; /* its directory */
+    bool killed;            /* what is started in it later may be killed too, on some kernels */
+    int directory, members; /* descriptors: of itself and of its cgroup.procs */
+    char path[];            /* its directory */
 };
 
 /* The directory of the cgroup that this process is in; false: there is none. */
@@ -27,8 +28,9 @@ struct cgroups *cgroups_new(const char *root);
 /* Takes; removes what is empty. NULL is fine; returns NULL. */
 struct cgroups *cgroups_free(struct cgroups *c);
 
-/* An empty one, the caller's until cgroup_give. NULL: none can be made, or c is NULL. */
-struct cgroup *cgroup_take(struct cgroups *c);
+/* 0 and an empty one, the caller's until cgroup_give, or NULL where none can be made, or c is NULL.
+ * -ENOMEM, -EMFILE ...: there is a shortage now. */
+int cgroup_take(struct cgroups *c, struct cgroup **ret_one);
 /* Takes, empty or killed; NULL is fine. To any owner of this process, or to none (NULL): then it is
  * removed. */
 void cgroup_give(struct cgroups *c, struct cgroup *one);

@@ -15,6 +15,7 @@
 
 #define EXIT_DEAD 65 /* EX_DATAERR of sysexits.h */
 #define NUMBER_MAX 48
+#define QUICK_MS 10 /* what ends within has its output read once, at its end */
 
 struct exec { /* what a queue has on a worker */
     struct program *program;
@@ -152,11 +153,22 @@ static void keep_evidence(struct run *r, int status)
     (void)output_keep(&r->pipes.output, j); /* without memory: without its output */
 }
 
+static int await_end(struct run *r)
+{
+    struct err e;
+    int code = running_await_end(r->running, clock_now_ms() + QUICK_MS, &e);
+    if (code == 0 && running_has_ended(r->running))
+        return 0;
+    int watched = exec_pipes_watch(&r->pipes, &e);
+    if (code != -ETIMEDOUT)
+        return code;
+    return watched < 0 ? watched : running_await_end(r->running, -1, &e);
+}
+
 static enum job_outcome finish(struct run *r, struct err *why)
 {
     char id[JOB_ID_MAX];
-    struct err e;
-    int code = running_await_end(r->running, -1, &e);
+    int code = await_end(r);
     int status = running_end(r->running, &r->job->at_once);
     atomic_store(&r->job->pid, 0);
     int failed = code == 0 ? running_failed(r->running, why) : 0;

@@ -113,17 +113,12 @@ static void on_bytes(void *arg)
 /* Whole -----------------------------------------------------------------------------------------
  */
 
-static int watch(struct exec_pipes *p, struct err *e)
+int exec_pipes_watch(struct exec_pipes *p, struct err *e)
 {
     int r = 0;
     for (size_t i = 0; i < sizeof p->readers / sizeof *p->readers && r == 0; i++)
         r = loop_add_reader(p->loop, p->readers[i].fd, on_bytes, &p->readers[i], e);
-    if (r < 0)
-        return r;
-    if (write_some(p))
-        return loop_add_writer(p->loop, p->in, on_room, p, e);
-    close_input(p);
-    return 0;
+    return r;
 }
 
 int exec_pipes_open(struct exec_pipes *p, struct job *j, struct process *process, struct err *e)
@@ -134,7 +129,11 @@ int exec_pipes_open(struct exec_pipes *p, struct job *j, struct process *process
         p->readers[i] = (struct exec_reader){p, i + 1, process_take_pipe(process, i + 1)};
     output_init(&p->output, j);
     control_init(&p->control);
-    int r = watch(p, e);
+    if (!write_some(p)) {
+        close_input(p);
+        return 0;
+    }
+    int r = loop_add_writer(p->loop, p->in, on_room, p, e);
     if (r < 0)
         exec_pipes_close(p);
     return r;

@@ -36,10 +36,14 @@ struct exec_pipes {
     bool wants_result, result_too_large, short_of_memory;
 };
 
-/* 0 or a negative code with *e: then nothing is kept. */
+/* The payload begins to go in. 0 or a negative code with *e: then nothing is kept. */
 int exec_pipes_open(struct exec_pipes *p, struct job *j, struct process *process, struct err *e);
+/* From now on what comes out is read as it comes. 0 or a negative code with *e. A program that ends
+ * within a few milliseconds has rarely said more than its pipes hold: exec_pipes_end alone reads
+ * that, and its end is then the one thing that wakes the loop. */
+int exec_pipes_watch(struct exec_pipes *p, struct err *e);
 /* The program and all it has started have ended: reads what stands in the pipes, does not wait for
- * more, closes them, and ends the log of its output. */
+ * more, and ends the log of its output. */
 void exec_pipes_end(struct exec_pipes *p);
 void exec_pipes_close(struct exec_pipes *p); /* frees; twice is fine */
 

@@ -43,7 +43,7 @@ struct running {
     struct process *process;
     struct tree tree;
     struct cgroup *cgroup; /* NULL: none */
-    bool over;             /* running_end has seen to it */
+    bool over;             /* nothing of it lives, or running_end has seen to it */
 };
 
 /* How it is started -----------------------------------------------------------------------------
@@ -207,7 +207,7 @@ static int start_it(const struct start *s)
                                 .directory = *h->cwd ? h->cwd : NULL,
                                 .session = true,
                                 .alone = true,
-                                .cgroup = p->joins ? NULL : cgroup,
+                                .cgroup = p->joins || !cgroup ? 0 : s->running->cgroup->directory,
                                 .early = s->early && p->clones};
     size_t n = p->nenvironment;
     for (size_t i = 0; s->env[i]; i++) {
@@ -234,24 +234,24 @@ int running_start(struct program *p, const char *const env[], unsigned pipes, bo
         return err_set(e, -ENOMEM, "no memory to start a program");
     }
     r->program = p;
-    r->cgroup = cgroup_take(p->cgroups);
     struct start s = {.running = r,
                       .env = env,
                       .pipes = pipes,
                       .early = early,
                       .file = program_path_find(p->queue->handler.command[0], p->path, file),
                       .e = e};
-    int code = start_it(&s);
+    int code = cgroup_take(p->cgroups, &r->cgroup);
+    code = code < 0 ? not_started(p, code, e) : start_it(&s);
     if (code == 0) {
         r->tree =
             (struct tree){.leader = process_pid(r->process), .mark = env[0], .cgroup = r->cgroup};
         code = p->words ? await_launch(r, e) : 0;
     }
-    free(file);
     if (code < 0)
         (void)running_free(r);
     else
         *ret_running = r;
+    free(file); /* what was killed before it began may read it until then */
     return code;
 }
 
@@ -347,11 +347,19 @@ static int status_of(struct running *r)
     return code == 0 ? status : -SIGKILL;
 }
 
+bool running_has_ended(struct running *r)
+{
+    if (!r->over) {
+        r->tree.ended = process_has_ended(r->process);
+        r->over = r->tree.ended && !tree_is_left(&r->tree);
+    }
+    return r->over;
+}
+
 int running_end(struct running *r, const atomic_bool *at_once)
 {
     int64_t grace_ms = hurried(at_once) ? 0 : r->program->queue->handler.kill_grace_ms;
-    r->tree.ended = process_has_ended(r->process);
-    int code = r->tree.ended && !tree_is_left(&r->tree) ? 0 : -ETIMEDOUT;
+    int code = running_has_ended(r) ? 0 : -ETIMEDOUT;
     if (code < 0 && grace_ms > 0) {
         (void)tree_signal(&r->tree, SIGTERM);
         code = await_all(r, clock_now_ms() + grace_ms);

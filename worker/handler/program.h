@@ -43,6 +43,8 @@ int running_start(struct program *p, const char *const env[], unsigned pipes, bo
 struct process *running_process(struct running *r); /* borrowed: its pipes, its number */
 /* Awaits its end, as process_await_end does: it is not reaped before running_end. */
 int running_await_end(struct running *r, int64_t deadline_ms, struct err *e);
+/* It has ended, and nothing that it started lives. Never awaits. */
+bool running_has_ended(struct running *r);
 /* Awaits: TERM to all of it that lives, KILL to what is left after kill_grace; where *at_once is or
  * becomes set, and where the task is cancelled meanwhile, KILL without more grace. Where nothing
  * lives any more this suspends nobody. Returns its exit status, or -(the signal that ended it). */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,23 @@
 #define CHUNK 4096
 #define LOOKS_MAX 20
 
+/* The list of this process's children, open from the first tree_adopt on: it is read at the end of
+ * each tree, and opening it takes longer than reading it. -1: it is opened each time. */
+static atomic_int children = -1;
+
+static int open_children(void)
+{
+    char path[PATH_ROOM];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 void tree_adopt(void)
 {
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    int none = -1, fd = atomic_load(&children) < 0 ? open_children() : -1;
+    if (fd >= 0 && !atomic_compare_exchange_strong(&children, &none, fd))
+        (void)close(fd); /* another thread was first */
 }
 
 struct pids { /* a list that grows; without memory for it, what came so far */
@@ -44,15 +59,14 @@ static void put(struct pids *l, pid_t pid)
 /* Reading /proc ---------------------------------------------------------------------------------
  */
 
-/* The numbers in a file, with blanks between them. */
-static void read_numbers(const char *path, struct pids *to)
+/* The numbers in a file, from its beginning, with blanks between them. -1: there is none. */
+static void read_numbers(int fd, struct pids *to)
 {
     char text[CHUNK];
     pid_t number = 0;
     bool digits = false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = 0;
-    while (fd >= 0 && (n = read(fd, text, sizeof text)) > 0)
+    for (off_t at = 0; fd >= 0 && (n = pread(fd, text, sizeof text, at)) > 0; at += n)
         for (ssize_t i = 0; i < n; i++) {
             if (text[i] >= '0' && text[i] <= '9') {
                 number = number * 10 + (text[i] - '0');
@@ -63,8 +77,6 @@ static void read_numbers(const char *path, struct pids *to)
                 digits = false;
             }
         }
-    if (fd >= 0)
-        (void)close(fd);
 }
 
 /* The children of all threads. */
@@ -77,7 +89,10 @@ static void read_children(pid_t pid, struct pids *to)
         if (d->d_name[0] == '.')
             continue;
         (void)snprintf(path, sizeof path, "/proc/%d/task/%s/children", pid, d->d_name);
-        read_numbers(path, to);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        read_numbers(fd, to);
+        if (fd >= 0)
+            (void)close(fd);
     }
     if (threads)
         (void)closedir(threads);
@@ -142,9 +157,10 @@ static bool is_marked(pid_t pid, const char *mark, bool *ret_empty)
 /* What this process has inherited: the children of its main thread but those it started itself. */
 static void read_orphans(struct pids *to)
 {
-    char path[PATH_ROOM];
-    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
-    read_numbers(path, to);
+    int kept_open = atomic_load(&children), fd = kept_open < 0 ? open_children() : kept_open;
+    read_numbers(fd, to);
+    if (kept_open < 0 && fd >= 0)
+        (void)close(fd);
     size_t kept = 0;
     for (size_t i = 0; i < to->n; i++)
         if (!process_is_known(to->at[i]))
@@ -180,10 +196,8 @@ static bool belongs(const struct tree *t, pid_t pid, const struct status *s, boo
 
 static void read_cgroup(const struct tree *t, struct pids *to)
 {
-    char path[PATH_MAX];
     size_t known = to->n, n = known;
-    (void)snprintf(path, sizeof path, "%s/cgroup.procs", t->cgroup->path);
-    read_numbers(path, to);
+    read_numbers(t->cgroup->members, to);
     for (size_t i = known; i < to->n; i++) {
         bool is_new = to->at[i] != t->leader;
         for (size_t k = 0; k < known && is_new; k++)

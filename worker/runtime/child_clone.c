@@ -206,12 +206,12 @@ int child_clone(const struct child_clone *c, pid_t *ret_pid, int *ret_pidfd,
         return -ENOMEM;
     struct clone_args args = {.flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
                                        (c->early ? 0 : CLONE_VFORK) |
-                                       (c->cgroup < 0 ? 0 : CLONE_INTO_CGROUP),
+                                       (c->cgroup ? CLONE_INTO_CGROUP : 0),
                               .pidfd = (uintptr_t)&pidfd,
                               .exit_signal = SIGCHLD,
                               .stack = (uintptr_t)b->stack,
                               .stack_size = sizeof b->stack,
-                              .cgroup = c->cgroup < 0 ? 0 : (uint64_t)c->cgroup};
+                              .cgroup = (uint64_t)c->cgroup};
     long r = clone_it(&args, sizeof args, b);
     if (r < 0) {
         (void)birth_free(b);

@@ -31,7 +31,7 @@ struct child_clone {  /* the texts are borrowed until the child has ended, the r
     int close_from;  /* -1: nothing is closed */
     const char *directory; /* NULL: this program's */
     bool session;
-    int cgroup; /* descriptor of its directory; -1: in this program's */
+    int cgroup; /* descriptor of its directory; 0: in this program's */
     bool early; /* does not wait until the program has begun: birth_code tells what came of it */
 };
 

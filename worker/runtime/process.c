@@ -151,16 +151,9 @@ static int spawn_by_clone(struct spawning *s, const char *program)
                                .close_from = o->alone ? first_beyond(s) : -1,
                                .directory = o->directory,
                                .session = o->session,
-                               .cgroup = -1,
+                               .cgroup = o->cgroup,
                                .early = o->early};
-    if (o->cgroup)
-        plan.cgroup = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (o->cgroup && plan.cgroup < 0)
-        return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ENOSYS;
-    int r = child_start_by_clone(&s->process->child, &plan);
-    if (o->cgroup)
-        (void)close(plan.cgroup);
-    return r;
+    return child_start_by_clone(&s->process->child, &plan);
 }
 
 static int spawn_plainly(struct spawning *s, const char *program)

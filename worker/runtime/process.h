@@ -28,8 +28,8 @@ struct process_options { /* borrowed */
     const char *directory; /* it begins there; NULL: in this program's */
     bool session;          /* it leads a session and a group of its own */
     bool alone;            /* only 0, 1, 2 and its pipes are open in it */
-    const char *cgroup;    /* a directory of cgroup v2: it begins in there, where the system can do
-                              that and `program` has a slash; NULL: in this program's */
+    int cgroup;            /* descriptor of a directory of cgroup v2: it begins in there, where the
+                              system can do that and `program` has a slash; 0: in this program's */
     bool early;            /* does not wait until it has begun, where the system can do that and
                               `program` has a slash: the texts are borrowed until process_free, and
                               process_failed tells what could not be done */
