@@ -15,7 +15,7 @@
 #define DEAD_MAX 64
 #define PATIENCE_MS 120000
 #define CONF                                                              \
-    "concurrency = 10; lease = 1.5; log: { level = \"warning\"; }; " ONE( \
+    "concurrency = 25; lease = 1.5; log: { level = \"warning\"; }; " ONE( \
         "sleep", "max_recoveries = 1000000;")
 
 /* A life that was ended, until nothing of its epoch is left to be taken. */
