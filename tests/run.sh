@@ -1,8 +1,9 @@
 #!/bin/bash
 # run.sh [-j JOBS] [-a NAME]... [-t SECONDS] [-m FACTOR] [-x WRAPPER] NAME PROGRAM...
 # Runs test programs (cmocka, or *.sh that prints TAP), JOBS at a time (1), each in a process group of its own under a
-# time limit, and sums up. What a program printed is shown in one piece when it has ended. A program named by -a runs
-# with nothing beside it, after the others. Fails when one fails, hangs, leaves a process behind, or runs no test.
+# time limit, and sums up; tests that were skipped are named. What a program printed is shown in one piece when it has
+# ended. A program named by -a runs with nothing beside it, after the others. Fails when one fails, hangs, leaves a
+# process behind, or runs no test.
 set -u
 limit=180 factor=1 wrapper='' jobs=1 alone=' '
 while getopts j:a:t:m:x: o; do
@@ -31,6 +32,16 @@ trap 'exit 130' INT TERM HUP
 # Tests that passed, in what a program printed: cmocka's closing lines, or TAP's.
 passed() {
     awk '/^\[  PASSED  \] [0-9]+ test/ { n += $4 } /^ok [0-9]+/ { n++ } END { print n + 0 }' "$1"
+}
+
+# What was left out, by name: cmocka's lines, or TAP's reason for a whole program.
+skipped() {
+    sed -n 's/^\[  SKIPPED \] \([a-zA-Z0-9_]*\)$/\1/p; s/^1\.\.0 # SKIP \(.*\)/(\1)/p' "$1" | sort -u | sed "s,^,$2:,"
+}
+
+# The processor's seconds of a program and of what it started and waited for, by what `times` told of children.
+computed() {
+    awk -F '[ ms]+' 'NR == 2 { printf "%.0f", $1 * 60 + $2 + $3 * 60 + $4 }' "$1"
 }
 
 # Waits until nothing is left of process group $1; kills what is still there after ten seconds and fails.
@@ -69,14 +80,16 @@ play() {
     status=$?
     gone "$(cat "$at.pid")" || left=yes
     rm -f "$at.pid"
+    times >"$at.times"
     reason=$(why $status "$at.out" "$left")
     [ -z "$reason" ] || echo "$p ($reason)" >"$at.failed"
     passed "$at.out" >"$at.passed"
+    skipped "$at.out" "${p##*/}" >"$at.skipped"
     (
         flock 9
         echo "-- $p"
         cat "$at.out"
-        echo "-- $p: ${reason:-passed} ($((SECONDS - began)) s)"
+        echo "-- $p: ${reason:-passed} ($((SECONDS - began)) s, $(computed "$at.times") s of processor)"
     ) 9>"$tmp/lock"
 }
 
@@ -98,4 +111,5 @@ if cat "$tmp"/*.failed >"$tmp/all" 2>/dev/null; then
     exit 1
 fi
 total=$(cat "$tmp"/*.passed | awk '{ n += $1 } END { print n + 0 }')
-echo "$name: $total tests in $((number - 100)) programs passed"
+left_out=$(cat "$tmp"/*.skipped | paste -s -d , | sed 's/,/, /g')
+echo "$name: $total tests in $((number - 100)) programs passed${left_out:+, skipped: $left_out}"

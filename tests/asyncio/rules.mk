@@ -48,8 +48,8 @@ $(BUILD)/coro-aarch64-test: $(CROSS_SRC) $(wildcard worker/runtime/*.h common/*.
 	$(Q)$(CROSS) -std=c11 -D_GNU_SOURCE -I. $(WARN) -O2 -g -frounding-math -static -pthread -o $@ $(CROSS_SRC) -lm
 
 coro-aarch64: ## the stack switch of aarch64, under qemu-user
-	@if ! command -v $(CROSS) >/dev/null; then echo "coro-aarch64: skipped, $(CROSS) is not installed"; \
-	elif ! command -v qemu-aarch64 >/dev/null; then echo "coro-aarch64: skipped, qemu-aarch64 is not installed"; \
+	@if ! command -v $(CROSS) >/dev/null; then echo "coro-aarch64: skipped: no $(CROSS)"; \
+	elif ! command -v qemu-aarch64 >/dev/null; then echo "coro-aarch64: skipped: no qemu-aarch64"; \
 	else $(MAKE) --no-print-directory $(BUILD)/coro-aarch64-test && qemu-aarch64 $(BUILD)/coro-aarch64-test; fi
 
 # The same program on this machine, with each switch there is.

@@ -223,9 +223,19 @@ void scene_stop(struct scene *s, int sig, int code, int64_t limit_ms)
 /* Waiting, failing ------------------------------------------------------------------------------
  */
 
+static void rest_ms(long ms)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
 void scene_tick(void)
 {
-    (void)nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    rest_ms(5);
+}
+
+void scene_rest(int64_t since_ms)
+{
+    rest_ms(clock_now_ms() - since_ms < 250 ? 5 : 20);
 }
 
 /* What lies in Redis, for who reads the failure. */

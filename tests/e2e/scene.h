@@ -95,9 +95,10 @@ char *scene_conf(const struct scene *s, const char *more); /* the text alone; gi
 void scene_stop(struct scene *s, int sig, int code, int64_t limit_ms);
 void scene_stop_second(struct scene *s, int sig); /* likewise; exit code 0 */
 
-#define scene_await(s, limit_ms, condition)                                      \
-    for (int64_t end_ = clock_now_ms() + (limit_ms); !(condition); scene_tick()) \
-        if (clock_now_ms() > end_)                                               \
+#define scene_await(s, limit_ms, condition)                                         \
+    for (int64_t start_ = clock_now_ms(), end_ = start_ + (limit_ms); !(condition); \
+         scene_rest(start_))                                                        \
+        if (clock_now_ms() > end_)                                                  \
     scene_fail((s), "not within its time: " #condition, __FILE__, __LINE__)
 
 #define scene_hold(s, for_ms, condition)                                                \
@@ -111,7 +112,8 @@ void scene_stop_second(struct scene *s, int sig); /* likewise; exit code 0 */
             scene_fail((s), "is not so: " #condition, __FILE__, __LINE__); \
     } while (0)
 
-void scene_tick(void); /* 5 ms between two looks at a condition */
+void scene_tick(void);             /* 5 ms between two looks at a condition */
+void scene_rest(int64_t since_ms); /* the same; 20 ms at one that is awaited since long before */
 void scene_fail(struct scene *s, const char *what, const char *file, int line)
     __attribute__((noreturn));
 

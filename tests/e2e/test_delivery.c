@@ -35,9 +35,9 @@ static unsigned kill_while_draining(struct scene *s, unsigned kills)
 {
     unsigned pushed = 0;
     for (unsigned i = 0; i < kills; i++) {
-        if (ask_int(s, "LLEN queue") < 20000) {
-            push_null_jobs(s, 100000);
-            pushed += 100000;
+        if (ask_int(s, "LLEN queue") < 20000 / SLOWNESS) {
+            push_null_jobs(s, 100000 / SLOWNESS);
+            pushed += 100000 / SLOWNESS;
         }
         if (i % 2)
             scene_again(s);
@@ -58,7 +58,7 @@ static void killed_at_random_while_null_jobs_drain_loses_none(void **state)
     free(text);
     unsigned pushed = kill_while_draining(s, kills);
     scene_again(s);
-    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 0 && claimed(s, "queue") == 0);
+    scene_await(s, 4 * LIMIT_MS, ask_int(s, "LLEN queue") == 0 && claimed(s, "queue") == 0);
     stop_and_assert_rest(s);
     /* Each job is settled once, however often it was started. */
     assert_int_equal(stat_of(s, "queue", "done"), pushed);
