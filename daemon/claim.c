@@ -147,9 +147,7 @@ static void again_in(struct queue *q, int64_t ms)
 static void back_off(struct queue *q)
 {
     struct claim *c = &q->claim;
-    c->pause_ms = c->pause_ms ? c->pause_ms * 2 : BACKOFF_MIN_MS;
-    if (c->pause_ms > BACKOFF_MAX_MS)
-        c->pause_ms = BACKOFF_MAX_MS;
+    c->pause_ms = timer_backoff(c->pause_ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
     again_in(q, c->pause_ms);
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "daemon/master.h"
+#include "daemon/timer.h"
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
@@ -60,11 +61,8 @@ static void again_later(struct queue *q)
     if (d->asking || ev_is_active(&d->again))
         return;
     bool quiet = clock_now_ms() - d->refused_ms > QUIET_MS;
-    d->pause_ms = quiet || !d->pause_ms ? BACKOFF_MIN_MS : d->pause_ms * 2;
-    if (d->pause_ms > BACKOFF_MAX_MS)
-        d->pause_ms = BACKOFF_MAX_MS;
-    ev_timer_set(&d->again, (double)d->pause_ms / 1000, 0);
-    ev_timer_start(q->master->loop, &d->again);
+    d->pause_ms = timer_backoff(quiet ? 0 : d->pause_ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+    timer_in(q->master->loop, &d->again, d->pause_ms);
 }
 
 void deliver_refused(struct queue *q, const struct redis_reply *r)

@@ -179,9 +179,7 @@ static void on_look(struct ev_loop *loop, ev_timer *w, int revents)
 static void back_off(struct queue *q)
 {
     struct due *d = &q->due;
-    d->pause_ms = d->pause_ms ? d->pause_ms * 2 : BACKOFF_MIN_MS;
-    if (d->pause_ms > BACKOFF_MAX_MS)
-        d->pause_ms = BACKOFF_MAX_MS;
+    d->pause_ms = timer_backoff(d->pause_ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
     d->not_before_ms = clock_now_ms() + d->pause_ms;
 }
 

@@ -19,6 +19,7 @@
 #include "daemon/probe.h"
 #include "daemon/queue.h"
 #include "daemon/supervisor.h"
+#include "daemon/timer.h"
 #include "daemon/tracking.h"
 #include "worker/handler/handler.h"
 
@@ -39,13 +40,6 @@ bool master_is_short(const struct master *m)
     return clock_now_ms() < m->again_at_ms;
 }
 
-static void short_until(struct master *m, int64_t ms)
-{
-    ev_timer_stop(m->loop, &m->again_timer);
-    ev_timer_set(&m->again_timer, (double)ms / 1000, 0);
-    ev_timer_start(m->loop, &m->again_timer);
-}
-
 static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 {
     (void)loop, (void)revents;
@@ -53,7 +47,7 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
     struct master *m = w->data;
     int64_t left = m->again_at_ms - clock_now_ms();
     if (left > 0) /* it counts from the beginning of the turn it was set in */
-        return short_until(m, left);
+        return timer_in(m->loop, &m->again_timer, left);
     for (size_t i = 0; i < m->nqueues; i++)
         dispatch_pump(m->queues[i]); /* the turn's end claims and reads */
 }
@@ -63,7 +57,7 @@ void master_short(struct master *m)
     if (!master_is_short(m))
         log_warn("short", "what='memory or processes are short: nothing is claimed for a second'");
     m->again_at_ms = clock_now_ms() + 1000;
-    short_until(m, 1000);
+    timer_in(m->loop, &m->again_timer, 1000);
 }
 
 void master_refuse(struct master *m, int code, const char *why)

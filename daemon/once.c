@@ -22,10 +22,11 @@
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/settle.h"
+#include "daemon/timer.h"
 
 #define PUSH_JOBS 500
 #define PUSH_BYTES (1 << 20)
-#define REFUSED_SECONDS 0.1
+#define REFUSED_MS 100
 
 static _Atomic int64_t for_ever =
     INT64_MAX; /* start_until: no lease ends for what is nowhere else */
@@ -284,10 +285,8 @@ static void RUNS_ON(on_master) not_taken_back(struct push *p)
 {
     struct queue *q = p->queue;
     each_job(p, wait_again);
-    if (ev_is_active(&q->once.again))
-        return;
-    ev_timer_set(&q->once.again, REFUSED_SECONDS, 0);
-    ev_timer_start(q->master->loop, &q->once.again);
+    if (!ev_is_active(&q->once.again))
+        timer_in(q->master->loop, &q->once.again, REFUSED_MS);
 }
 
 static void RUNS_ON(on_master)

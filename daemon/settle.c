@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "daemon/master.h"
 #include "daemon/settle.h"
+#include "daemon/timer.h"
 
 #define LINGER_MS 2 /* parts of one batch that end close together share a script */
 #define BACKOFF_MIN_MS 20
@@ -59,14 +60,6 @@ void settle_deinit(struct queue *q)
     ev_timer_stop(q->master->loop, &q->settle.retry);
 }
 
-static void wake_in(struct queue *q, ev_timer *w, int64_t ms)
-{
-    if (ev_is_active(w))
-        return;
-    ev_timer_set(w, (double)ms / 1000, 0);
-    ev_timer_start(q->master->loop, w);
-}
-
 void settle_refused(struct batch *b, const struct redis_reply *r)
 {
     struct queue *q = b->queue;
@@ -75,10 +68,8 @@ void settle_refused(struct batch *b, const struct redis_reply *r)
     b->refused = true;
     if (ev_is_active(&s->retry))
         return;
-    s->pause_ms = s->pause_ms ? s->pause_ms * 2 : BACKOFF_MIN_MS;
-    if (s->pause_ms > BACKOFF_MAX_MS)
-        s->pause_ms = BACKOFF_MAX_MS;
-    wake_in(q, &s->retry, s->pause_ms);
+    s->pause_ms = timer_backoff(s->pause_ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+    timer_in(q->master->loop, &s->retry, s->pause_ms);
 }
 
 void settle_accepted(struct batch *b)
@@ -318,7 +309,8 @@ void settle_flush(struct queue *q)
         if (!r)
             continue;
         settle_dirty(b);
-        wake_in(q, &s->again, r < 0 ? 1000 : LINGER_MS);
+        if (!ev_is_active(&s->again))
+            timer_in(q->master->loop, &s->again, r < 0 ? 1000 : LINGER_MS);
     }
     once_count(q);
 }
