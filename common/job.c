@@ -17,8 +17,7 @@ struct job *job_new(const struct conf_queue *conf, const void *payload, size_t l
     j->magic = JOB_MAGIC;
     j->conf = conf;
     j->attempt = 1;
-    j->delay_ms = -1;
-    j->evidence.exit_code = -1;
+    job_anew(j);
     j->large = !payload;
     j->len = len;
     if (kept)
@@ -49,6 +48,16 @@ struct job *job_free(struct job *j)
     free(j->result);
     free(j);
     return NULL;
+}
+
+void job_anew(struct job *j)
+{
+    j->outcome = JOB_NONE;
+    j->delay_ms = -1;
+    atomic_store(&j->begun, false);
+    free(j->evidence.output);
+    j->evidence = (struct job_evidence){.exit_code = -1};
+    job_result(j, NULL, 0);
 }
 
 bool job_cancel(struct job *j, enum job_cancel why)

@@ -98,6 +98,10 @@ struct job *job_free(struct job *j); /* takes; NULL is fine; returns NULL */
  * be looked at but `cancel`. Returns j. */
 struct job *job_share(struct job *j);
 
+/* It is to be run again: nothing of the try before is left of it, no outcome, evidence, result or
+ * delay. */
+void job_anew(struct job *j);
+
 /* Asks for its end, for this reason. False: it was asked for already, for one that counts more or
  * as much. Any thread. */
 bool job_cancel(struct job *j, enum job_cancel why);

@@ -176,8 +176,7 @@ static void not_ended(struct job *j)
     enum job_outcome why = j->outcome;
     bool cancelled =
         atomic_exchange(&j->cancel, CANCEL_NONE) != CANCEL_NONE && why == JOB_CANCELLED;
-    j->outcome = JOB_NONE;
-    atomic_store(&j->begun, false);
+    job_anew(j);
     if (b->gone && (cancelled || b->epoch != q->epoch)) {
         queue_free_job(j);
         settle_dirty(b);

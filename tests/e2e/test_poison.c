@@ -415,6 +415,16 @@ static void what_will_not_end_goes_back_in_its_order(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+static void what_runs_again_returns_nothing_of_the_try_before(void **state)
+{
+    struct scene *s = *state;
+    push(s, "queue", "short");
+    scene_start(s, ONE("null", "result: { list = \"results\"; };"));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(ask_int(s, "LLEN results"), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 /* Delivered at most once, it was begun, lacked something, and was handed over again: to a thread
  * that never came to it. */
 static void what_was_not_begun_again_goes_back(void **state)
@@ -452,6 +462,7 @@ int main(void)
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),
         SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
+        SCENE(what_runs_again_returns_nothing_of_the_try_before),
         SCENE(what_was_not_begun_again_goes_back),
         SCENE(what_will_not_end_goes_back_in_its_order),
     };

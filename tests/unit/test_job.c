@@ -134,6 +134,30 @@ static void the_end_of_the_output_is_kept(void **state)
     (void)job_free(j);
 }
 
+static void one_that_runs_again_has_nothing_of_the_try_before(void **state)
+{
+    (void)state;
+    struct job *j = job_new(&conf, "1", 1);
+    assert_non_null(j);
+    j->outcome = JOB_AGAIN;
+    j->delay_ms = 5;
+    j->evidence = (struct job_evidence){.exit_code = 3, .signal = 9, .status = 500};
+    assert_int_equal(job_output(j, "text", 4), 0);
+    job_result(j, strdup("result"), 6);
+    atomic_store(&j->begun, true);
+    job_anew(j);
+    assert_int_equal(j->outcome, JOB_NONE);
+    assert_int_equal(j->delay_ms, -1);
+    assert_int_equal(j->evidence.exit_code, -1);
+    assert_int_equal(j->evidence.signal + j->evidence.status, 0);
+    assert_null(j->evidence.output);
+    assert_int_equal(j->evidence.output_len, 0);
+    assert_null(j->result);
+    assert_int_equal(j->result_len, 0);
+    assert_false(atomic_load(&j->begun));
+    (void)job_free(j);
+}
+
 static void an_id_is_the_birth_and_the_index(void **state)
 {
     (void)state;
@@ -194,6 +218,7 @@ int main(void)
         cmocka_unit_test(freeing_takes_reason_and_record_along),
         cmocka_unit_test(the_reason_that_counts_more_stays),
         cmocka_unit_test(the_end_of_the_output_is_kept),
+        cmocka_unit_test(one_that_runs_again_has_nothing_of_the_try_before),
         cmocka_unit_test(an_id_is_the_birth_and_the_index),
         cmocka_unit_test(the_longest_id_fits),
         cmocka_unit_test(no_memory_is_told_by_null),

@@ -38,12 +38,16 @@ static enum job_outcome stay(int64_t ms)
     return JOB_CANCELLED;
 }
 
-static enum job_outcome lack(const char *file)
+static enum job_outcome lack(struct job *j)
 {
+    const char *file = j->payload + 5;
     while (*file && access(file + 1, F_OK) != 0)
         if (task_sleep_until(clock_now_ms() + 10) == -ECANCELED)
             return JOB_CANCELLED;
-    return atomic_fetch_add(&shortages, 1) ? JOB_DONE : JOB_AGAIN;
+    if (atomic_fetch_add(&shortages, 1))
+        return JOB_DONE;
+    job_result(j, strdup("half of a result"), 16);
+    return JOB_AGAIN;
 }
 
 /* Keeps its thread for ever, once what returned before it has gone back. */
@@ -71,7 +75,7 @@ static enum job_outcome crash_run(struct job *j, void *state, struct err *why)
     if (strncmp(j->payload, "stubborn", 8) == 0)
         return stay(2000);
     if (strncmp(j->payload, "short", 5) == 0)
-        return lack(j->payload + 5);
+        return lack(j);
     if (strncmp(j->payload, "hog", 3) == 0) {
         hog(NULL);
         return JOB_AGAIN;
