@@ -168,8 +168,16 @@ void dispatch_abandon(struct queue *q)
     }
 }
 
+static void RUNS_ON(on_master) go_back(struct batch *b)
+{
+    if (b->once)
+        once_give_back(b->queue);
+    else
+        giveback_batch(b);
+}
+
 /* It was not settled: it runs again, unless that is another's business now or it was cancelled. */
-static void not_ended(struct job *j)
+static void RUNS_ON(on_master) not_ended(struct job *j)
 {
     struct batch *b = j->batch;
     struct queue *q = b->queue;
@@ -184,16 +192,17 @@ static void not_ended(struct job *j)
     }
     if (why == JOB_AGAIN)
         master_short(q->master);
-    if (b->trial)
-        return; /* the trial goes on with it */
     if (cancelled && !j->once)
         return; /* stays in its batch, not begun: it is given back */
-    job_list_unpop(&q->waiting, j);
-    if (why == JOB_LATE)
+    if (!b->trial)
+        job_list_unpop(&q->waiting, j);
+    if (queue_stands_still(q))
+        go_back(b);
+    else if (why == JOB_LATE && !b->trial)
         dispatch_pump(q); /* late: asks for a beat */
 }
 
-static void came_back(struct job *j)
+static void RUNS_ON(on_master) came_back(struct job *j)
 {
     assert(j->magic == JOB_MAGIC);
     if (!j->running)
@@ -293,7 +302,7 @@ static struct job *stand_in(const struct job *j)
     return s;
 }
 
-static void give_up(struct job *j, bool at_once)
+static void RUNS_ON(on_master) give_up(struct job *j, bool at_once)
 {
     struct batch *b = j->batch;
     struct job *s = stand_in(j);

@@ -114,8 +114,7 @@ static void two_of_them_are_put_away_both(void **state)
     assert_int_equal(ask_int(s, "LLEN queue"), 2);
 }
 
-/* Without a note ---------------------------------------------------------------------------------
- */
+/* Without a note ------------------------------------------------------------------------ */
 
 static void restart(struct scene *s)
 {
@@ -258,13 +257,13 @@ static void on_trial_too_a_job_that_lacks_something_is_not_run_again_at_once(voi
     assert_string_equal(left_over(s), "");
 }
 
-/* So many jobs wait in the daemon. */
-static unsigned waiting(struct scene *s)
+/* So many jobs in the daemon are. */
+static unsigned in_state(struct scene *s, const char *what)
 {
     unsigned n = 0;
     json_t *jobs = CTL_JSON(s, 0, "jobs");
     for (size_t i = 0; i < json_array_size(jobs); i++)
-        n += strcmp(ctl_text(json_array_get(jobs, i), "state"), "waiting") == 0;
+        n += strcmp(ctl_text(json_array_get(jobs, i), "state"), what) == 0;
     json_decref(jobs);
     return n;
 }
@@ -287,7 +286,7 @@ static void a_job_on_trial_is_cancelled_and_no_other(void **state)
     (void)proxy_arm(s->proxy, "match e.1-1"); /* in its entry alone */
     (void)proxy_arm(s->proxy, "hold 1");
     assert_int_equal(fclose(fopen(file, "we")), 0);
-    scene_await(s, LIMIT_MS, waiting(s) == 2);
+    scene_await(s, LIMIT_MS, in_state(s, "waiting") == 2);
     assert_int_equal(CTL(s, "cancel", "e.1-1-0")->code, 0);
     assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "cancelled") == 1);
@@ -392,8 +391,7 @@ static void a_job_is_not_taken_back_before_its_last_task_has_ended(void **state)
     daemon_kill(s->daemon);
 }
 
-/* Orders at the end ------------------------------------------------------------------------------
- */
+/* Orders at the end --------------------------------------------------------------------- */
 
 /* It is not waited for, and what is older goes back in front of it. */
 static void what_will_not_end_goes_back_in_its_order(void **state)
@@ -425,15 +423,41 @@ static void what_runs_again_returns_nothing_of_the_try_before(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
-/* Delivered at most once, it was begun, lacked something, and was handed over again: to a thread
- * that never came to it. */
+/* No slot waits for the end of the pause. */
+static void what_lacks_something_in_a_pause_goes_back(struct scene *s, const char *conf)
+{
+    char file[96], payload[128];
+    (void)snprintf(file, sizeof file, "%s/go", s->folder);
+    (void)snprintf(payload, sizeof payload, "short %s", file);
+    push(s, "queue", payload);
+    scene_start(s, conf);
+    scene_await(s, LIMIT_MS, in_state(s, "running") == 1);
+    assert_int_equal(ask_int(s, "SET rpopd:{queue}:paused x"), 1);
+    push(s, "queue", "600.5");
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "queue-paused") == 1);
+    assert_int_equal(fclose(fopen(file, "we")), 0);
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 2);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void what_lacks_something_in_a_pause_waits_in_the_list(void **state)
+{
+    what_lacks_something_in_a_pause_goes_back(*state, ONE("null", ""));
+}
+
+static void so_does_what_is_delivered_at_most_once(void **state)
+{
+    what_lacks_something_in_a_pause_goes_back(*state, ONE("null", "delivery = \"at-most-once\";"));
+}
+
+/* Its handler was called once, and the thread that it was handed to again never came to it. */
 static void what_was_not_begun_again_goes_back(void **state)
 {
     struct scene *s = *state;
     push(s, "queue", "hog");
     scene_start(s, ONE("null", "delivery = \"at-most-once\";"));
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=short") == 1);
-    scene_await(s, LIMIT_MS, waiting(s) == 0);
+    scene_await(s, LIMIT_MS, in_state(s, "waiting") == 0);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(daemon_logged(s->daemon, "event=given-up"), 1);
     assert_int_equal(kept(s), 0);
@@ -463,6 +487,8 @@ int main(void)
         SCENE(so_is_a_retry_that_is_passed_on),
         SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
         SCENE(what_runs_again_returns_nothing_of_the_try_before),
+        SCENE(what_lacks_something_in_a_pause_waits_in_the_list),
+        SCENE(so_does_what_is_delivered_at_most_once),
         SCENE(what_was_not_begun_again_goes_back),
         SCENE(what_will_not_end_goes_back_in_its_order),
     };
