@@ -147,6 +147,32 @@ static void one_at_whose_runs_the_daemon_is_killed_is_put_away_and_no_other(void
     assert_string_equal(left_over(s), "");
 }
 
+/* Once recovered, and twice alone; its payload goes to the list and leaves no dead letter. */
+static void so_is_one_on_its_way_to_the_list_that_recoveries_to_names(void **state)
+{
+    struct scene *s = *state;
+    const unsigned n = 8;
+    unsigned kills = 0;
+    push_numbers(s, "queue", "0.05", 0, n / 2);
+    push(s, "queue", ALONE);
+    push_numbers(s, "queue", "0.05", n / 2, n - n / 2);
+    scene_launch(s, ONE("null", "max_recoveries = 1; recoveries_to = \"poison\";"));
+    for (int64_t end = clock_now_ms() + 2L * LIMIT_MS;
+         ask_int(s, "LLEN poison") == 0 && clock_now_ms() < end; scene_tick())
+        if (daemon_printed(s->daemon, "Waiting " ALONE) > kills) {
+            kills++;
+            restart(s);
+        }
+    assert_in_range(kills, 2, 3);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == n);
+    assert_int_equal(printed(s, "Done", "0.05", n).distinct, n);
+    assert_string_equal(ask_text(s, "RPOP poison"), ALONE);
+    assert_int_equal(stat_of(s, "queue", "dead"), 1);
+    assert_int_equal(kept(s), 0);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 /* From one instance to the other: the count of its recoveries goes along, be it a fresh job or one
  * that was tried before. */
 static void killed_in_turn_wherever_it_runs(struct scene *s)
@@ -482,6 +508,7 @@ int main(void)
         SCENE(a_pause_of_its_queue_ends_the_wait_for_a_trial),
         SCENE(a_trial_leaves_time_for_other_work),
         SCENE(a_kill_by_another_leaves_no_note),
+        SCENE(so_is_one_on_its_way_to_the_list_that_recoveries_to_names),
         SCENE(one_that_is_passed_on_is_put_away_and_no_other),
         SCENE(so_is_a_retry_that_is_passed_on),
         SCENE(a_job_is_not_taken_back_before_its_last_task_has_ended),
