@@ -235,16 +235,16 @@ static void a_trial_acquits_who_is_innocent(void **state)
 {
     struct scene *s = *state;
     unsigned order[20];
-    push_numbers(s, "queue", "0.3", 0, 5);
+    push_numbers(s, "queue", "1.0", 0, 5);
     scene_launch(s, ONE("null", ""));
     for (unsigned i = 1; i <= 3; i++) {
-        scene_await(s, LIMIT_MS, printed(s, "Waiting", "0.3", 5).total == 5 * i);
+        scene_await(s, LIMIT_MS, printed(s, "Waiting", "1.0", 5).total == 5 * i);
         restart(s);
     }
     scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 5);
     assert_int_equal(kept(s), 0);
     assert_int_equal(daemon_logged(s->daemon, "event=trial"), 1);
-    assert_int_equal(printed_order(s, "Waiting", "0.3", order, 20), 20);
+    assert_int_equal(printed_order(s, "Waiting", "1.0", order, 20), 20);
     const char *out = daemon_out(s->daemon, NULL);
     for (int i = 0; i < 15; i++)
         out = strchr(out, '\n') + 1;
