@@ -3,7 +3,7 @@
 
 # Debian packages: what building, the demo and the tests take, then what the further checks take.
 DEPS := gcc make pkg-config libc6-dev libhiredis-dev libev-dev libconfig-dev libsystemd-dev libjansson-dev libcurl4-openssl-dev \
-        libssl-dev libcmocka-dev openssl \
+        libssl-dev libcmocka-dev openssl nginx \
         redis-server redis-tools procps util-linux \
         clang clang-tidy clang-format llvm libclang-rt-dev valgrind gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
         qemu-user mandoc python3 systemd e2fsprogs mount
@@ -248,6 +248,7 @@ FORCE:
 .DELETE_ON_ERROR:
 endif
 
+# No service begins by it: nginx and redis-server are for the tests' own.
 deps: ## install the Debian packages that are missing (apt-get, with sudo when not root)
 	@missing=; for p in $(DEPS); do case $$(dpkg-query -W -f '$${db:Status-Status}' "$$p" 2>/dev/null) in \
 	    installed*) ;; *) missing="$$missing $$p" ;; esac; done; \
@@ -256,6 +257,9 @@ deps: ## install the Debian packages that are missing (apt-get, with sudo when n
 	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi; \
 	for p in apt-get $$sudo; do command -v $$p >/dev/null || \
 	  { echo "deps: no $$p here; install the packages above by other means"; exit 1; }; done; \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -q </dev/null && \
-	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing </dev/null
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -q </dev/null || exit 1; \
+	quiet=/usr/sbin/policy-rc.d; if [ -e $$quiet ]; then quiet=; else \
+	  printf '#!/bin/sh\nexit 101\n' | $$sudo install -m 755 /dev/stdin $$quiet; fi; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing </dev/null; \
+	code=$$?; [ -z "$$quiet" ] || $$sudo rm -f $$quiet; exit $$code
 .PHONY: deps
