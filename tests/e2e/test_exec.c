@@ -235,6 +235,33 @@ static void a_command_that_cannot_run_is_refused_at_start(void **state)
             "\"X\" is not a variable");
 }
 
+/* The daemon of another user, who may read and write what root may. */
+static void become_nobody(struct scene *s)
+{
+    const char *named = getenv("RPOPD");
+    char *program = realpath(named ? named : "build/rpopd", NULL);
+    assert_non_null(program);
+    const char *wrapper =
+        exec_make(s, "rpopd.sh",
+                  exec_text("#!/bin/sh\nexec setpriv --reuid 65534 --inh-caps +dac_override "
+                            "--ambient-caps +dac_override -- %s \"$@\"\n",
+                            program),
+                  0755);
+    assert_int_equal(setenv("RPOPD", wrapper, 1), 0);
+    s->daemon = (daemon_free(s->daemon), daemon_new(s->folder, "rpopd"));
+    assert_int_equal(setenv("RPOPD", program, 1), 0);
+    free(program);
+}
+
+static void a_user_is_refused_where_the_daemon_is_not_roots(void **state)
+{
+    struct scene *s = *state;
+    if (geteuid() == 0)
+        become_nobody(s);
+    refuses(s, "command = [ \"/bin/true\" ]; user = \"nobody\";", "handler.user",
+            "cannot become \"nobody\", allowed is a user where the daemon is started as root");
+}
+
 static void a_command_that_goes_away_fails_the_try_with_a_sentence(void **state)
 {
     struct scene *s = *state;
@@ -275,6 +302,7 @@ int main(void)
         SCENE(a_user_is_become_with_the_users_groups),
         SCENE(the_launchers_failure_is_a_sentence),
         SCENE(a_command_that_cannot_run_is_refused_at_start),
+        SCENE(a_user_is_refused_where_the_daemon_is_not_roots),
         SCENE(a_command_that_goes_away_fails_the_try_with_a_sentence),
     };
     return scene_run(tests);
