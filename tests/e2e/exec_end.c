@@ -21,11 +21,14 @@ static void await_up(struct scene *s, unsigned n)
 static void nothing_outlives_its_time(void **state)
 {
     struct scene *s = *state;
-    scene_start(s, MARKED(s, "kill_grace = 0.2; ", "attempts = 1; timeout = 4.0; "));
+    scene_start(s, exec_text("concurrency = %zu; %s", NSTUBBORN,
+                             MARKED(s, "kill_grace = 0.2; ", "attempts = 1; timeout = 4.0; ")));
     for (size_t i = 0; i < NSTUBBORN; i++)
         push(s, "queue", stubborn[i]);
     await_up(s, NSTUBBORN);
-    scene_await(s, LIMIT_MS, exec_dead(s) == NSTUBBORN);
+    push(s, "queue", "exit 0"); /* they have all the slots */
+    scene_await(s, WITHIN(4000 + 200 + 1000), exec_dead(s) == NSTUBBORN);
+    scene_await(s, LIMIT_MS, exec_done(s) == 1);
     assert_int_equal(exec_alive(s), 0);
     assert_int_equal(exec_zombies(s), 0);
     json_t *all = CTL_JSON(s, 0, "dead", "list", "queue");
@@ -84,7 +87,7 @@ static void a_cancelled_job_frees_its_slot(void **state)
     const char *id = exec_text("%s", ctl_text(json_array_get(jobs, 0), "id"));
     json_decref(jobs);
     assert_int_equal(CTL(s, "cancel", id)->code, 0);
-    scene_await(s, LIMIT_MS, exec_dead(s) == 1);
+    scene_await(s, WITHIN(200 + 1000), exec_dead(s) == 1);
     assert_int_equal(exec_alive(s), 0);
     json_t *o = exec_letter(s);
     assert_string_equal(ctl_text(o, "reason"), "cancelled");
@@ -112,7 +115,7 @@ static void quit_kills_without_grace_and_gives_back(void **state)
     for (size_t i = 0; i < NSTUBBORN; i++)
         push(s, "queue", stubborn[i]);
     await_up(s, NSTUBBORN);
-    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    scene_stop(s, SIGQUIT, 0, WITHIN(1000));
     given_back(s, NSTUBBORN);
 }
 
@@ -127,7 +130,7 @@ static void a_second_signal_kills_without_more_grace(void **state)
     daemon_signal(s->daemon, SIGTERM);
     scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "event=cancelling") == 1);
     assert_true(exec_alive(s) > 0);
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    scene_stop(s, SIGTERM, 0, WITHIN(1000));
     given_back(s, NSTUBBORN);
 }
 
@@ -138,7 +141,7 @@ static void the_end_waits_for_the_grace_and_gives_back(void **state)
     for (size_t i = 0; i < NSTUBBORN; i++)
         push(s, "queue", stubborn[i]);
     await_up(s, NSTUBBORN);
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    scene_stop(s, SIGTERM, 0, WITHIN(100 + 1000 + 1000));
     given_back(s, NSTUBBORN);
 }
 

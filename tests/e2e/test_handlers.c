@@ -171,14 +171,17 @@ static void cancelled_by_its_id_each_frees_its_slot(void **state)
     scene_await(s, LIMIT_MS, web_saw(web, "POST /hang ") == 1);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "stubborn begins") == 1);
     scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "deaf begins") == 1);
+    int64_t start = clock_now_ms();
     for (int i = 0; i < KINDS; i++) {
         push(s, kinds[i].name, kinds[i].next);
         assert_int_equal(CTL(s, "cancel", id[i])->code, 0);
     }
-    for (int i = 0; i < KINDS; i++)
+    for (int i = 0; i < KINDS; i++) {
         scene_await(s, LIMIT_MS,
                     stat_of(s, kinds[i].name, "cancelled") == 1 &&
                         stat_of(s, kinds[i].name, "done") == 1);
+        assert_in_range(clock_now_ms() - start, 0, WITHIN((i >= PLUGIN ? 3000 : 200) + 1000));
+    }
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
 }
 
