@@ -91,6 +91,19 @@ static void half_an_answer_is_none(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
+static void a_connection_that_is_reset_is_another_try(void **state)
+{
+    struct scene *s = *state;
+    web_start(s, web, "/reset", "", "attempts = 2; backoff: { base = 0.01; };");
+    push(s, "queue", "x");
+    await_stat(s, "dead", 1);
+    assert_int_equal(stat_of(s, "queue", "retry"), 1);
+    assert_int_equal(web_saw(web, "POST /reset "), 2);
+    assert_non_null(strstr(dead_letter(s, "x", "reason"), "reset"));
+    assert_string_equal(dead_letter(s, "x", "status"), "");
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 /* Ends -------------------------------------------------------------------------------------------
  */
 
@@ -102,6 +115,18 @@ static void a_time_limit_ends_the_transfer(void **state)
     await_stat(s, "dead", 1);
     assert_string_equal(dead_letter(s, "x", "reason"), "timeout after 0.3 s");
     scene_await(s, LIMIT_MS, web_saw(web, "GONE /hang ") == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+/* There is always a byte more of its answer: that it is never silent is no excuse. */
+static void an_answer_that_trickles_ends_likewise(void **state)
+{
+    struct scene *s = *state;
+    web_start(s, web, "/drip", "", "timeout = 0.5; attempts = 1;");
+    push(s, "queue", "x");
+    await_stat(s, "dead", 1);
+    assert_string_equal(dead_letter(s, "x", "reason"), "timeout after 0.5 s");
+    scene_await(s, LIMIT_MS, web_saw(web, "GONE /drip ") == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
@@ -258,6 +283,19 @@ static void a_certificate_is_checked(void **state)
 
     assert_int_equal(web_saw(web, "POST / "), 1);
     assert_int_equal(web_saw(other, "POST / "), 0);
+}
+
+static void who_speaks_no_tls_is_told_nothing(void **state)
+{
+    struct scene *s = *state;
+    start_at(s, "https", web_port(web), "", "attempts = 2; backoff: { base = 0.01; };");
+    push(s, "queue", "x");
+    await_stat(s, "dead", 1);
+    assert_int_equal(stat_of(s, "queue", "retry"), 1);
+    assert_non_null(strstr(dead_letter(s, "x", "reason"), "SSL"));
+    assert_string_equal(dead_letter(s, "x", "status"), "");
+    assert_string_equal(web_log(web), "");
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
 /* HTTP/2 -----------------------------------------------------------------------------------------
@@ -422,13 +460,16 @@ int main(void)
         SCENE(nobody_who_listens_is_another_try),
         SCENE(who_never_accepts_is_given_up_after_connect_timeout),
         WEB(half_an_answer_is_none),
+        WEB(a_connection_that_is_reset_is_another_try),
         WEB(a_time_limit_ends_the_transfer),
+        WEB(an_answer_that_trickles_ends_likewise),
         WEB(a_cancelled_job_leaves_its_server_at_once),
         WEB(a_quick_end_gives_back_what_waits),
         WEB(without_descriptors_a_job_is_run_again),
         WEB(a_proxy_is_asked_where_one_is_set),
         WEB(the_environments_proxies_do_not_count),
         WEB(a_certificate_is_checked),
+        WEB(who_speaks_no_tls_is_told_nothing),
         cmocka_unit_test_setup_teardown(http_2_is_spoken_where_the_server_does, scene_new,
                                         nginx_end),
         SCENE(a_silent_name_server_holds_nothing_up),

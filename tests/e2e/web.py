@@ -6,7 +6,8 @@
 /bytes/N     200 with N bytes               /hang    no answer until the client goes; then a line GONE
 /echo        200 with the request's body    /cut     the half of an answer
 /date/S      503, Retry-After: a date in S seconds, by a Date that is an hour slow
-/loop        307, back to /loop
+/loop        307, back to /loop            /drip    a byte of a header each 50 ms until the client goes; then a line GONE
+/reset       no answer: the connection is reset
 anything else is 200.
 
 A line of the log for each request, when its body is read:
@@ -19,8 +20,10 @@ import email.utils
 import hashlib
 import hmac
 import http.server
+import socket
 import socketserver
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -74,6 +77,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def drip(self):
+        try:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            while True:
+                self.wfile.write(b"x")
+                time.sleep(0.05)
+        except OSError:
+            say(f"GONE {self.path} conn={self.number}")
+        self.close_connection = True
+
     def signed(self, body):
         given = self.headers.get("X-Rpopd-Signature")
         if given is None:
@@ -112,6 +125,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif part[1] == "hang":
             self.connection.recv(1)
             say(f"GONE {self.path} conn={self.number}")
+            self.close_connection = True
+        elif part[1] == "drip":
+            self.drip()
+        elif part[1] == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
             self.close_connection = True
         elif part[1] == "cut":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe half")
