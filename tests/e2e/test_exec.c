@@ -1,6 +1,8 @@
 /* The handler exec: what a program's end means, what it is given, and what cannot be started. */
 #include "tests/e2e/exec.h"
 
+#include <fcntl.h>
+
 /* What their end means ------------------------------------------------------------------------- */
 
 static void an_exit_code_of_zero_is_done(void **state)
@@ -58,6 +60,47 @@ static void a_signal_is_named(void **state)
         assert_int_equal(ctl_number(o, "signal"), rows[i].number);
         json_decref(o);
     }
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+/* How many of the dead letters have this number as `member`, and the reason that begins so. */
+static unsigned letters_with(const json_t *all, const char *member, int n, const char *reason)
+{
+    unsigned found = 0;
+    for (size_t i = 0; i < json_array_size(all); i++) {
+        const json_t *o = json_array_get(all, i);
+        found += json_integer_value(json_object_get(o, member)) == n &&
+                 strncmp(ctl_text(o, "reason"), reason, strlen(reason)) == 0;
+    }
+    return found;
+}
+
+static void every_exit_code_and_every_signal_is_told(void **state)
+{
+    struct scene *s = *state;
+    unsigned codes = 255, signals = 0, harmless = 0;
+    scene_start(
+        s, exec_text("concurrency = 8; %s", SH("rlimits = [ \"core=0\" ]; ", "attempts = 1; ")));
+    for (int code = 0; code <= 255; code++)
+        push(s, "queue", exec_text("exit %d", code));
+    for (int sig = 1; sig <= 64; sig++) {
+        bool ignored = sig == SIGCHLD || sig == SIGCONT || sig == SIGURG || sig == SIGWINCH;
+        if (sig >= SIGSTOP && sig <= SIGTTOU) /* it would stand still */
+            continue;
+        push(s, "queue", exec_text("kill -%d $$; exit 0", sig));
+        signals += !ignored;
+        harmless += ignored;
+    }
+    scene_await(s, 4 * LIMIT_MS, exec_dead(s) == codes + signals);
+    scene_await(s, LIMIT_MS, exec_done(s) == 1 + harmless);
+    json_t *all = CTL_JSON(s, 0, "dead", "list", "queue", "--limit", "400");
+    for (int code = 1; code <= 255; code++)
+        assert_int_equal(letters_with(all, "exit", code, exec_text("exit code %d", code)), 1);
+    unsigned told = 0;
+    for (int sig = 1; sig <= 64; sig++)
+        told += letters_with(all, "signal", sig, exec_text("signal %d", sig));
+    assert_int_equal(told, signals);
+    json_decref(all);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
@@ -289,12 +332,37 @@ static void a_command_that_goes_away_fails_the_try_with_a_sentence(void **state)
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 
+static void a_command_that_is_being_written_fails_the_try_with_a_sentence(void **state)
+{
+    struct scene *s = *state;
+    const char *path = exec_make(s, "prog", "#!/bin/sh\nexit 0\n", 0755);
+    scene_start(s, exec_text("queues = ({ name = \"queue\"; attempts = 2; " AT_ONCE
+                             "handler: { type = \"exec\"; command = [ \"%s\" ]; }; });",
+                             path));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    if (system(exec_text("%s 2>/dev/null", path)) == 0) {
+        print_message("this system runs what is being written\n");
+        (void)close(fd);
+        skip();
+    }
+    json_t *o = exec_dies(s, "x");
+    assert_non_null(strstr(ctl_text(o, "reason"), "Text file busy"));
+    assert_int_equal(ctl_number(o, "attempts"), 2);
+    json_decref(o);
+    assert_int_equal(close(fd), 0);
+    push(s, "queue", "x");
+    scene_await(s, LIMIT_MS, exec_done(s) == 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(an_exit_code_of_zero_is_done),
         SCENE(an_exit_code_of_65_is_dead_at_once_and_others_are_tried_again),
         SCENE(a_signal_is_named),
+        SCENE(every_exit_code_and_every_signal_is_told),
         SCENE(a_line_on_descriptor_3_sets_the_delay),
         SCENE(the_environment_names_the_job_and_lacks_what_is_the_daemons),
         SCENE(nothing_of_the_daemon_leaks_into_them),
@@ -304,6 +372,7 @@ int main(void)
         SCENE(a_command_that_cannot_run_is_refused_at_start),
         SCENE(a_user_is_refused_where_the_daemon_is_not_roots),
         SCENE(a_command_that_goes_away_fails_the_try_with_a_sentence),
+        SCENE(a_command_that_is_being_written_fails_the_try_with_a_sentence),
     };
     return scene_run(tests);
 }
