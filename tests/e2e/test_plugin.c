@@ -305,6 +305,40 @@ static void so_is_an_overflow_of_its_stack(void **state)
     crashes(*state, "crash overflow", SIGSEGV);
 }
 
+/* It ends with this code, and is started again, until a job is dead. */
+static bool dies_of_it(struct scene *s, int code, unsigned *ends)
+{
+    int r = daemon_wait(s->daemon, 0);
+    if (r == code) {
+        daemon_start(s->daemon);
+        ++*ends;
+    } else
+        assert_int_equal(r, -ETIMEDOUT);
+    return ask_int(s, "ZCARD rpopd:{queue}:dead") == 1;
+}
+
+/* No signal says whose it was: a trial finds it. */
+static void one_that_exits_is_found_by_a_trial(void **state)
+{
+    struct scene *s = *state;
+    unsigned ends = 0;
+    if (SLOWNESS > 1)
+        skip(); /* a sanitizer looks at the end of the process, which has a code of its own then */
+    push(s, "queue", "exit 3");
+    push(s, "queue", "innocent");
+    char *text = plugin_queue(plugin_path("act"), "", "", "");
+    scene_launch(s, text);
+    free(text);
+    scene_await(s, 2 * LIMIT_MS, dies_of_it(s, 3, &ends));
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(ends, 5); /* three beside the other, two alone */
+    assert_int_equal(stat_of(s, "queue", "dead"), 1);
+    scene_check(s, strstr(plugin_dead_letter(s), "the daemon died while it ran alone") != NULL);
+    scene_check(s, strstr(plugin_dead_letter(s), "exit 3") != NULL);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 /* ---- the example ---- */
 
 static void the_example_gathers(void **state)
@@ -359,6 +393,7 @@ int main(void)
         SCENE(a_crash_is_its_jobs),
         SCENE(so_is_one_in_a_thread),
         SCENE(so_is_an_overflow_of_its_stack),
+        SCENE(one_that_exits_is_found_by_a_trial),
         SCENE(the_example_gathers),
         SCENE(the_example_is_cancelled_in_the_middle),
         SCENE(the_examples_settings_are_checked_by_it),

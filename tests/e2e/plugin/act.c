@@ -194,6 +194,8 @@ static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
         return rpopd_to_thread(job, crash_in_thread, NULL, NULL, e);
     if (strncmp(payload, "crash ", 6) == 0)
         return crash(payload + 6);
+    if (strncmp(payload, "exit ", 5) == 0)
+        exit(atoi(payload + 5));
     if (strcmp(payload, "retry") == 0)
         return retry_with_evidence(job);
     if (strcmp(payload, "dead") == 0)
