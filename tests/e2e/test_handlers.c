@@ -9,6 +9,7 @@
 #include "tests/lib/pool_child.h"
 
 #define MIB ((size_t)1 << 20)
+#define LARGE ((SLOWNESS > 1 ? 4 : 64) * MIB)
 
 enum { SLEEP, EXEC, HTTP, POOL, PLUGIN, BLOCKING, KINDS };
 
@@ -229,12 +230,12 @@ static void every_payload_arrives(struct scene *s, const char *handler, size_t l
 
 static void every_payload_arrives_at_a_plugin(void **state)
 {
-    every_payload_arrives(*state, "", (SLOWNESS > 1 ? 4 : 64) * MIB);
+    every_payload_arrives(*state, "", LARGE);
 }
 
 static void every_payload_arrives_at_one_that_blocks(void **state)
 {
-    every_payload_arrives(*state, "blocking = true;", MIB);
+    every_payload_arrives(*state, "blocking = true;", LARGE);
 }
 
 int main(int argc, char *argv[])
