@@ -62,12 +62,12 @@ static unsigned count_of(const struct kept *k, size_t n, struct bytes b)
     return found;
 }
 
-/* The hostile ones, and such as end where a pipe, a page or a chunk ends. */
-static size_t all_payloads(struct bytes *to, size_t max, char **ret_large)
+/* The hostile ones, such as end where a pipe, a page or a chunk ends, and a large one. */
+static size_t all_payloads(struct bytes *to, size_t max, size_t large, char **ret_large)
 {
     const struct bytes *hostile;
-    const size_t sizes[] = {1023, 4096, 65535, 65536, 65537, 131072, scene_long() ? 64 * MIB : MIB};
-    size_t n = witness_payloads(&hostile), large = sizes[sizeof sizes / sizeof *sizes - 1];
+    const size_t sizes[] = {1023, 4096, 65535, 65536, 65537, 131072, large};
+    size_t n = witness_payloads(&hostile);
     assert_true(n + sizeof sizes / sizeof *sizes <= max);
     memcpy(to, hostile, n * sizeof *to);
     *ret_large = witness_large(large);
@@ -77,11 +77,11 @@ static size_t all_payloads(struct bytes *to, size_t max, char **ret_large)
 }
 
 /* Twice each, all at once and in this order: so each stands in front of and behind another one. */
-static void every_payload_arrives(struct scene *s, void (*check)(const struct kept *k))
+static void every_payload_arrives(struct scene *s, size_t most, void (*check)(const struct kept *k))
 {
     struct bytes all[64];
     char *large;
-    size_t n = all_payloads(all, sizeof all / sizeof *all, &large), kept_n;
+    size_t n = all_payloads(all, sizeof all / sizeof *all, most, &large), kept_n;
     for (int twice = 0; twice < 2; twice++)
         for (size_t i = 0; i < n; i++)
             push_bytes(s, "queue", all[i]);
@@ -109,14 +109,14 @@ static void every_payload_arrives_at_a_program(void **state)
 {
     struct scene *s = *state;
     start(s, "exec", "keep", "", "concurrency = 4; ");
-    every_payload_arrives(s, check_exec);
+    every_payload_arrives(s, scene_long() ? 64 * MIB : MIB, check_exec);
 }
 
 static void every_payload_arrives_by_way_of_the_launcher(void **state)
 {
     struct scene *s = *state;
     start(s, "exec", "keep", "umask = \"077\"; no_new_privs = true; ", "concurrency = 4; ");
-    every_payload_arrives(s, check_exec);
+    every_payload_arrives(s, SLOWNESS > 1 ? MIB : 64 * MIB, check_exec);
 }
 
 static void check_pool(const struct kept *k)
@@ -131,7 +131,7 @@ static void every_payload_arrives_at_a_process_of_a_pool(void **state)
 {
     struct scene *s = *state;
     start(s, "pool", "pool", "processes = 1; ", "workers = 2; ");
-    every_payload_arrives(s, check_pool);
+    every_payload_arrives(s, scene_long() ? 64 * MIB : MIB, check_pool);
 }
 
 /* Queues ----------------------------------------------------------------------------------------
