@@ -16,8 +16,11 @@ void mailbox_push(struct mailbox *m, struct mail *message)
         message->next = before;
     while (!atomic_compare_exchange_weak_explicit(&m->newest, &before, message,
                                                   memory_order_release, memory_order_relaxed));
-    if (!before)
-        m->wake(m->wake_arg);
+}
+
+void mailbox_wake(struct mailbox *m)
+{
+    m->wake(m->wake_arg);
 }
 
 struct mail *mailbox_take(struct mailbox *m)

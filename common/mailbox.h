@@ -1,9 +1,8 @@
 /* mailbox.h - hands messages from many threads to one, without a lock.
  * Runs on: push on any thread, take on the owner's. Never awaits, never allocates: the message
  * carries its own link. Unbounded by itself: what is pushed is bounded by the slots that its sender
- * holds. Wakes the owner only on the edge from empty to not empty, so many messages share one
- * wake-up; the owner therefore takes all of them each time. Source: asyncio's call_soon_threadsafe.
- */
+ * holds. Whoever pushes wakes the owner behind the last of its messages, so many share one wake-up;
+ * the owner therefore takes all of them each time. Source: asyncio's call_soon_threadsafe. */
 #ifndef COMMON_MAILBOX_H
 #define COMMON_MAILBOX_H
 
@@ -22,6 +21,8 @@ struct mailbox {
 void mailbox_init(struct mailbox *m, void (*wake)(void *arg), void *wake_arg);
 /* Takes the message: it belongs to the owner's thread from here. */
 void mailbox_push(struct mailbox *m, struct mail *message);
+/* Any thread: what was pushed is to be taken now. */
+void mailbox_wake(struct mailbox *m);
 /* Gives all messages, oldest first, linked by `next`; NULL when there are none. */
 struct mail *mailbox_take(struct mailbox *m);
 

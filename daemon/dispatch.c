@@ -214,17 +214,23 @@ static void RUNS_ON(on_master) came_back(struct job *j)
         not_ended(j);
 }
 
-static void on_results(struct ev_loop *loop, ev_async *w, int revents)
+void dispatch_take(struct master *m)
 {
-    (void)loop, (void)revents;
-    thread_assert(&on_master);
-    struct master *m = w->data;
-    struct mail *next;
-    for (struct mail *mail = mailbox_take(&m->results); mail; mail = next) {
+    struct mail *next, *mail = mailbox_take(&m->results);
+    if (!mail)
+        return;
+    for (; mail; mail = next) {
         next = mail->next;
         came_back((struct job *)mail); /* the link is a job's first member */
     }
     master_step(m);
+}
+
+static void on_results(struct ev_loop *loop, ev_async *w, int revents)
+{
+    (void)loop, (void)revents;
+    thread_assert(&on_master);
+    dispatch_take(w->data);
 }
 
 static void wake_master(void *arg)

@@ -146,6 +146,7 @@ static void RUNS_ON(on_master) on_turn(struct ev_loop *loop, ev_prepare *w, int 
 {
     (void)loop, (void)revents;
     struct master *m = w->data;
+    dispatch_take(m); /* also of a worker that does not come to wake it */
     settle_turn(m);
     if (master_quiet(m) || !m->nqueues)
         return;

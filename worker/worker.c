@@ -33,6 +33,16 @@ struct post { /* a message without a payload; posted again only after it was run
     atomic_bool out;
 };
 
+/* Jobs that ended close together share one wake-up of the master. On the loop's thread; once that
+ * is joined, on the master. */
+struct wake {
+    struct loop_item item; /* first: at the loop's next turn it is done */
+    struct worker *worker;
+    bool posted;
+    bool owed;        /* there is mail of which the master was not told */
+    int64_t since_ms; /* ... so long */
+};
+
 /* job->away. Who finds AWAY may post the message that names the job, and finds its carrier there:
  * a job that ends while the message is out goes back only behind it. */
 enum away {
@@ -53,6 +63,7 @@ struct worker {
     struct err failed;
     struct hook *hooks; /* by queue */
     struct post poke, stop;
+    struct wake wake;
     _Atomic uint64_t progress;
     uint64_t progress_before; /* the end began; the master's */
 };
@@ -130,12 +141,45 @@ static int run_job(void *arg, void **ret_result, struct err *e)
     return 0;
 }
 
+/* ---- jobs that have ended go back ---- */
+
+static void wake_master(struct worker *w)
+{
+    if (w->wake.owed)
+        mailbox_wake(w->results);
+    w->wake.owed = false;
+}
+
+static void turn_over(struct loop_item *item)
+{
+    struct wake *k = (struct wake *)item; /* its first member */
+    k->posted = false;
+    wake_master(k->worker);
+}
+
+static const struct loop_item_ops wake_ops = {turn_over, turn_over};
+
+/* The master is woken when the turn is over; in a long one, after a millisecond. */
+static void wake_soon(struct worker *w)
+{
+    struct wake *k = &w->wake;
+    int64_t now = clock_now_ms();
+    if (!k->owed)
+        k->since_ms = now;
+    k->owed = true;
+    if (!k->posted)
+        k->posted = loop_post(w->loop, &k->item) == 0;
+    if (!k->posted || now > k->since_ms)
+        wake_master(w);
+}
+
 static void hand_back(struct carrier *c)
 {
     struct worker *w = c->worker;
     struct job *j = c->job;
     free(c);
     mailbox_push(w->results, &j->mail);
+    wake_soon(w);
 }
 
 static void job_ended(struct loop_job *task, int code, void *result, const struct err *e)
@@ -293,6 +337,7 @@ static void *worker_main(void *arg)
     if (r == 0) {
         (void)loop_run_forever(w->loop, &e);
         (void)run_teardown(w->loop, &e); /* cancels what still runs and waits for it */
+        wake_master(w);
     }
     (void)sem_post(&w->down);
     run_exit_hooks(w);
@@ -313,6 +358,7 @@ struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbo
     w->results = results;
     w->poke = (struct post){.item = {.ops = &poke_ops}, .worker = w};
     w->stop = (struct post){.item = {.ops = &stop_ops}, .worker = w};
+    w->wake = (struct wake){.item = {.ops = &wake_ops}, .worker = w};
     (void)sem_init(&w->up, 0, 0);
     (void)sem_init(&w->down, 0, 0);
     w->hooks = calloc(conf->nqueues, sizeof *w->hooks);

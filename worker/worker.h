@@ -17,7 +17,8 @@
 struct worker;
 
 /* Starts the thread and its loop and runs the handlers' init hooks; waits until that is done.
- * Gives; NULL with *e. Borrows conf and results: every job comes back there, with an outcome. */
+ * Gives; NULL with *e. Borrows conf and results: every job comes back there, with an outcome; those
+ * that end in one turn of the loop, or within a millisecond, share a wake-up. */
 struct worker *worker_new(const struct conf *conf, unsigned index, struct mailbox *results,
                           struct err *e);
 
