@@ -135,6 +135,17 @@ static void redirects_on_the_host_are_followed(void **state)
     end_at_rest(s);
 }
 
+static void each_job_begins_at_the_url(void **state)
+{
+    struct scene *s = *state;
+    web_start(s, web, "/status/307?to=/there", "", "concurrency = 1;");
+    push_numbers(s, "queue", "a", 0, 3);
+    await_stat(s, "done", 3);
+    assert_int_equal(web_saw(web, "POST /status/307?to=/there "), 3);
+    assert_int_equal(web_saw(web, "POST /there "), 3);
+    end_at_rest(s);
+}
+
 static void redirects_have_an_end(void **state)
 {
     struct scene *s = *state;
@@ -473,6 +484,7 @@ int main(void)
         WEB(retry_after_sets_the_delay),
         WEB(a_date_is_counted_by_the_servers_own_clock),
         WEB(redirects_on_the_host_are_followed),
+        WEB(each_job_begins_at_the_url),
         WEB(redirects_have_an_end),
         WEB(another_host_is_not_followed),
         WEB(an_allowed_host_does_not_see_what_opens_the_first),

@@ -26,6 +26,7 @@ struct http_queue { /* a queue at one worker */
     const struct conf_queue *conf;
     struct http_multi *multi;
     struct sign_key *key; /* NULL: nothing is signed */
+    struct Curl_URL *url; /* of every job alike; NULL: each has its own */
     char *queue_line;     /* X-Rpopd-Queue */
     char **lines;         /* those of the configuration, as libcurl takes them */
     size_t nlines;
@@ -36,7 +37,8 @@ struct
 try { /* one try of a job */
     struct job *job;
     const struct http_queue *queue;
-    char *first, *url; /* of the template; of the last redirect, NULL: none */
+    const char *first;    /* of the template */
+    char *expanded, *url; /* that, where it has words; of the last redirect; NULL: none */
     const char **lines;
     char id_line[ID_LINE_MAX], attempt_line[40], signature_line[32 + SIGN_HEX];
     struct http_request request;
@@ -95,12 +97,22 @@ static int name_queue(struct http_queue *q)
     return 0;
 }
 
+static int parse_url(struct http_queue *q)
+{
+    const char *template = q->conf->handler.http.url;
+    if (http_url_has_words(template))
+        return 0;
+    q->url = http_url_parse(template);
+    return q->url ? 0 : -ENOMEM;
+}
+
 static void http_exit(void *state)
 {
     struct http_queue *q = state;
     if (q->multi)
         http_multi_leave(q->multi);
     (void)sign_key_free(q->key);
+    http_url_parse_free(q->url);
     for (size_t i = 0; i < q->nlines; i++)
         free(q->lines[i]);
     free(q->lines);
@@ -124,7 +136,8 @@ static int http_init(const struct conf_queue *queue, void **ret_state, struct er
     q->multi = http_multi_join();
     if (c->secret)
         q->key = sign_key_new(c->secret);
-    if (!q->multi || (c->secret && !q->key) || copy_lines(q) < 0 || name_queue(q) < 0) {
+    if (!q->multi || (c->secret && !q->key) || parse_url(q) < 0 || copy_lines(q) < 0 ||
+        name_queue(q) < 0) {
         http_exit(q);
         return err_set(e, -ENOMEM, "no memory for queue '%s'", queue->name);
     }
@@ -170,7 +183,12 @@ static int expand(struct try *t)
     (void)http_url_visible(id, t->id_line + n, sizeof t->id_line - n);
     (void)snprintf(t->attempt_line, sizeof t->attempt_line, "X-Rpopd-Attempt: %u",
                    (unsigned)j->attempt);
-    return http_url_expand(t->queue->conf->handler.http.url, &words, &t->first, t->why);
+    t->first = t->queue->conf->handler.http.url;
+    if (t->queue->url)
+        return 0;
+    int r = http_url_expand(t->first, &words, &t->expanded, t->why);
+    t->first = t->expanded;
+    return r;
 }
 
 /* On the thread's own stack. */
@@ -185,6 +203,7 @@ static void prepare(void *arg)
     t->request = (struct http_request){
         .conf = &q->conf->handler.http,
         .url = t->first,
+        .parsed = q->url,
         .method = q->conf->handler.http.method,
         .lines = t->lines,
         .body = q->has_body ? t->job->payload : NULL,
@@ -211,7 +230,7 @@ static void try_free(struct try *t)
 {
     http_answer_free(&t->answer);
     free(t->url);
-    free(t->first);
+    free(t->expanded);
     free(t->lines);
     free(t);
 }
@@ -254,6 +273,7 @@ static void redirect(void *arg)
     free(t->url);
     t->url = url;
     t->request.url = url;
+    t->request.parsed = NULL;
     t->redirects++;
     if (t->answer.status == 303)
         see_other(t);

@@ -27,7 +27,8 @@ struct http_multi {
     long connections;           /* that libcurl may keep */
     struct idle {
         CURL *easy;
-        const struct conf_http *conf; /* whose options it still has; NULL: none */
+        const struct conf_http *conf;  /* whose options it still has; NULL: none */
+        const struct Curl_URL *parsed; /* the url likewise */
     } idle[IDLE_MAX];
     size_t nidle;
 };
@@ -270,10 +271,10 @@ struct call { /* of a task, on the thread's own stack */
 };
 
 /* One that was set up for another queue, or for none, is set up anew. */
-static CURL *take_easy(struct http_multi *m, const struct conf_http *conf, bool *ret_fresh)
+static CURL *take_easy(struct http_multi *m, const struct http_request *q, bool *ret_fresh)
 {
     struct idle i = m->nidle ? m->idle[--m->nidle] : (struct idle){.easy = curl_easy_init()};
-    *ret_fresh = i.conf != conf;
+    *ret_fresh = i.conf != q->conf || i.parsed != q->parsed;
     if (!i.easy || !*ret_fresh)
         return i.easy;
     curl_easy_reset(i.easy);
@@ -290,7 +291,7 @@ static void put_easy(struct http_multi *m, CURL *easy, const struct http_request
     if (m->nidle == IDLE_MAX || strlen(q->url) > IDLE_URL_MAX)
         curl_easy_cleanup(easy);
     else
-        m->idle[m->nidle++] = (struct idle){easy, q->conf};
+        m->idle[m->nidle++] = (struct idle){easy, q->conf, q->parsed};
 }
 
 static void begin(void *arg)
@@ -298,7 +299,7 @@ static void begin(void *arg)
     struct call *c = arg;
     struct http_multi *m = c->multi;
     bool fresh;
-    CURL *easy = take_easy(m, c->request->conf, &fresh);
+    CURL *easy = take_easy(m, c->request, &fresh);
     struct transfer *t = easy ? transfer_new(c->request, m->loop, easy, fresh) : NULL;
     c->code = t ? 0 : -ENOMEM;
     if (t) {

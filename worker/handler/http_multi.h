@@ -13,10 +13,12 @@
 #include "common/err.h"
 
 struct http_multi;
+struct Curl_URL;
 
 struct http_request { /* all borrowed until the request returns */
     const struct conf_http *conf;
     const char *url, *method;
+    struct Curl_URL *parsed;  /* url, where it is that of many requests; NULL: it is parsed here */
     const char *const *lines; /* the header: "Name: value", "Name;" for an empty one, "Name:" for
                                  none; NULL-terminated */
     const void *body;         /* NULL: none */

@@ -130,11 +130,14 @@ static int set_header(struct transfer *t, const char *const *lines)
     return 0;
 }
 
-static int set_request(struct transfer *t, const struct http_request *q)
+static int set_request(struct transfer *t, const struct http_request *q, bool fresh)
 {
     bool head = strcmp(q->method, "HEAD") == 0,
          plain = !strcmp(q->method, q->body ? "POST" : "GET");
-    SET(t, URL, q->url);
+    if (!q->parsed)
+        SET(t, URL, q->url);
+    else if (fresh)
+        SET(t, CURLU, q->parsed);
     SET(t, HTTPGET, 1L);
     SET(t, NOBODY, (long)head);
     SET(t, CUSTOMREQUEST, head || plain ? NULL : q->method);
@@ -160,7 +163,7 @@ struct transfer *transfer_new(const struct http_request *q, struct loop *l, CURL
     t->easy = easy;
     t->done = loop_create_future(l);
     if (!t->done || (fresh && set_connection(t, q->conf) < 0) || set_transfer(t) < 0 ||
-        set_header(t, q->lines) < 0 || set_request(t, q) < 0)
+        set_header(t, q->lines) < 0 || set_request(t, q, fresh) < 0)
         return transfer_free(t);
     return t;
 }

@@ -205,6 +205,25 @@ int http_url_check(const char *template, struct err *e)
     return r;
 }
 
+bool http_url_has_words(const char *template)
+{
+    return strchr(template, '{') != NULL; /* other braces are refused */
+}
+
+struct Curl_URL *http_url_parse(const char *template)
+{
+    CURLU *u = curl_url();
+    if (u && set_url(u, template, CURLU_PATH_AS_IS, NULL) == 0)
+        return u;
+    curl_url_cleanup(u);
+    return NULL;
+}
+
+void http_url_parse_free(struct Curl_URL *u)
+{
+    curl_url_cleanup(u);
+}
+
 /* Servers ----------------------------------------------------------------------------------------
  */
 

@@ -10,6 +10,8 @@
 
 #include "common/err.h"
 
+struct Curl_URL; /* libcurl's CURLU */
+
 #define HTTP_URL_MAX 1048576 /* bytes of what comes of a template */
 
 struct http_words { /* borrowed: what the braces stand for */
@@ -26,6 +28,12 @@ int http_url_check(const char *template, struct err *e);
  * what was put in made a step (`..`) of the path. */
 int http_url_expand(const char *template, const struct http_words *w, char **ret_url,
                     struct err *e);
+
+/* Of a checked template without words, which is the url of every job: parsed once for all of them.
+ * Gives; NULL: no memory. */
+struct Curl_URL *http_url_parse(const char *template);
+void http_url_parse_free(struct Curl_URL *u); /* takes; NULL is fine */
+bool http_url_has_words(const char *template);
 
 /* Each text of `hosts` is a host or host:port: 0, -ENOMEM or -EINVAL. */
 int http_url_check_host(const char *host, struct err *e);
