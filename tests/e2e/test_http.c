@@ -374,6 +374,19 @@ static void connections_are_used_again(void **state)
     end_at_rest(s);
 }
 
+static void a_connection_that_the_server_ends_is_made_anew(void **state)
+{
+    struct scene *s = *state;
+    web_start(s, web, "/leave", "", "concurrency = 1;");
+    for (unsigned i = 1; i <= 3; i++) {
+        push(s, "queue", "x");
+        await_stat(s, "done", i);
+        scene_await(s, LIMIT_MS, web_saw(web, "LEFT /leave ") == i);
+    }
+    assert_int_equal(web_saw(web, "POST /leave conn=3 "), 1);
+    end_at_rest(s);
+}
+
 static void a_long_answer_is_cut(void **state)
 {
     struct scene *s = *state;
@@ -494,6 +507,7 @@ int main(void)
         WEB(a_job_names_itself_and_nothing_else),
         WEB(the_next_try_says_so_under_the_same_id),
         WEB(connections_are_used_again),
+        WEB(a_connection_that_the_server_ends_is_made_anew),
         WEB(a_long_answer_is_cut),
         WEB(an_answer_is_the_result),
         WEB(a_cut_answer_is_no_result),

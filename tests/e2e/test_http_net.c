@@ -143,13 +143,17 @@ static const char *id_in_flight(struct scene *s)
 static void a_cancelled_job_leaves_its_server_at_once(void **state)
 {
     struct scene *s = *state;
-    web_start(s, web, "/hang", "", "timeout = 0.0;");
-    push(s, "queue", "x");
+    web_start(s, web, "/{payload}", "", "timeout = 0.0;");
+    push(s, "queue", "before");
+    await_stat(s, "done", 1);
+    push(s, "queue", "hang");
     scene_await(s, LIMIT_MS, web_saw(web, "POST /hang ") == 1);
     assert_int_equal(CTL(s, "cancel", id_in_flight(s))->code, 0);
     await_stat(s, "cancelled", 1);
-    assert_string_equal(dead_letter(s, "x", "reason"), "cancelled");
-    scene_await(s, LIMIT_MS, web_saw(web, "GONE /hang ") == 1);
+    assert_string_equal(dead_letter(s, "hang", "reason"), "cancelled");
+    scene_await(s, LIMIT_MS, web_saw(web, "GONE /hang conn=1") == 1);
+    push(s, "queue", "behind");
+    await_stat(s, "done", 2);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
 }
 

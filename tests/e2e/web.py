@@ -8,6 +8,7 @@
 /date/S      503, Retry-After: a date in S seconds, by a Date that is an hour slow
 /loop        307, back to /loop            /drip    a byte of a header each 50 ms until the client goes; then a line GONE
 /reset       no answer: the connection is reset
+/leave       200, then the connection's end, unannounced; then a line LEFT
 anything else is 200.
 
 A line of the log for each request, when its body is read:
@@ -131,6 +132,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif part[1] == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+            self.close_connection = True
+        elif part[1] == "leave":
+            self.answer(200, b"the last one")
+            time.sleep(0.1)
+            self.connection.shutdown(socket.SHUT_RDWR)
+            say(f"LEFT {self.path} conn={self.number}")
             self.close_connection = True
         elif part[1] == "cut":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nthe half")

@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include "common/callout.h"
+#include "worker/handler/http_socket.h"
 #include "worker/handler/http_transfer.h"
-#include "worker/runtime/io.h"
-#include "worker/runtime/watch_fd.h"
 
 #define IDLE_MAX 128      /* easy handles without a request that are kept */
 #define IDLE_URL_MAX 8192 /* bytes */
@@ -20,7 +19,7 @@
 struct http_multi {
     unsigned references;
     CURLM *curl;
-    struct loop *loop; /* borrowed; of the first request */
+    struct http_sockets sockets; /* their loop is that of the first request */
     struct handle *timer;
     struct transfer *transfers; /* under way */
     unsigned count;             /* of them */
@@ -31,12 +30,6 @@ struct http_multi {
         const struct Curl_URL *parsed; /* the url likewise */
     } idle[IDLE_MAX];
     size_t nidle;
-};
-
-struct watch { /* a socket that libcurl waits for */
-    struct http_multi *multi;
-    curl_socket_t fd;
-    int what; /* CURL_POLL_IN, CURL_POLL_OUT: both are CURL_POLL_INOUT */
 };
 
 static _Thread_local struct http_multi *own;
@@ -80,7 +73,15 @@ static void give_up(struct http_multi *m)
     }
 }
 
-static void collect(struct http_multi *m)
+/* It was read from: the connection's own, not one of those that were tried for it. */
+static void keep_socket(struct http_multi *m, CURL *easy, int fd)
+{
+    curl_socket_t used;
+    if (curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &used) == CURLE_OK && used == fd)
+        http_socket_keep(&m->sockets, fd);
+}
+
+static void collect(struct http_multi *m, curl_socket_t fd)
 {
     int left;
     for (CURLMsg *msg; (msg = curl_multi_info_read(m->curl, &left));) {
@@ -89,6 +90,8 @@ static void collect(struct http_multi *m)
             continue;
         (void)curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&t);
         t->code = msg->data.result;
+        if (t->code == CURLE_OK && fd >= 0 && !http_socket_is_kept(&m->sockets, fd))
+            keep_socket(m, msg->easy_handle, fd);
         complete(t);
     }
 }
@@ -98,57 +101,22 @@ static void act(struct http_multi *m, curl_socket_t fd, int ready)
     int running;
     if (curl_multi_socket_action(m->curl, fd, ready, &running) != CURLM_OK)
         give_up(m);
-    collect(m);
+    collect(m, fd);
 }
 
 /* What libcurl waits for -------------------------------------------------------------------------
  */
 
-/* libcurl may free the watch in it. */
-static void on_readable(void *arg)
+static void on_ready(void *arg, int fd, int how)
 {
-    const struct watch *w = arg;
-    act(w->multi, w->fd, CURL_CSELECT_IN);
-}
-
-static void on_writable(void *arg)
-{
-    const struct watch *w = arg;
-    act(w->multi, w->fd, CURL_CSELECT_OUT);
-}
-
-static int watch_for(struct watch *w, int what)
-{
-    struct loop *l = w->multi->loop;
-    int r = 0, before = w->what;
-    w->what = what;
-    if (before & ~what & CURL_POLL_IN)
-        (void)loop_remove_reader(l, w->fd);
-    if (before & ~what & CURL_POLL_OUT)
-        (void)loop_remove_writer(l, w->fd);
-    if (what & ~before & CURL_POLL_IN)
-        r = loop_add_reader(l, w->fd, on_readable, w, NULL);
-    if (r == 0 && what & ~before & CURL_POLL_OUT)
-        r = loop_add_writer(l, w->fd, on_writable, w, NULL);
-    return r;
+    act(arg, fd, how);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket)
 {
     struct http_multi *m = arg;
-    struct watch *w = socket;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (w)
-            (void)watch_for(w, 0);
-        free(w);
-        return 0;
-    }
-    if (!w && (w = malloc(sizeof *w))) {
-        *w = (struct watch){.multi = m, .fd = fd};
-        (void)curl_multi_assign(m->curl, fd, w);
-    }
-    if (!w || watch_for(w, what) < 0)
+    (void)easy, (void)socket;
+    if (http_socket_await(&m->sockets, fd, what) < 0)
         give_up(m); /* -1 would be the end of the multi handle */
     return 0;
 }
@@ -174,10 +142,10 @@ static int on_timer(CURLM *curl, long ms, void *arg)
     struct http_multi *m = arg;
     (void)curl;
     drop_timer(m);
-    if (ms < 0 || !m->loop) /* without a loop nothing was ever asked */
+    if (ms < 0 || !m->sockets.loop) /* without a loop nothing was ever asked */
         return 0;
-    struct handle *h =
-        ms ? loop_call_later(m->loop, ms, on_time, m) : loop_call_soon(m->loop, on_time, m);
+    struct handle *h = ms ? loop_call_later(m->sockets.loop, ms, on_time, m)
+                          : loop_call_soon(m->sockets.loop, on_time, m);
     if (h)
         m->timer = handle_ref(h);
     else
@@ -189,7 +157,7 @@ static int on_timer(CURLM *curl, long ms, void *arg)
 static int on_close(void *arg, curl_socket_t fd)
 {
     struct http_multi *m = arg;
-    io_close(m->loop, fd);
+    http_socket_close(&m->sockets, fd);
     return 0;
 }
 
@@ -207,6 +175,7 @@ static struct http_multi *multi_free(struct http_multi *m)
         curl_easy_cleanup(m->idle[--m->nidle].easy);
     (void)curl_multi_cleanup(m->curl);
     drop_timer(m);
+    http_sockets_deinit(&m->sockets);
     free(m);
     return NULL;
 }
@@ -228,6 +197,7 @@ static struct http_multi *multi_new(void)
     if (!m)
         return NULL;
     m->curl = curl_multi_init();
+    m->sockets = (struct http_sockets){.ready = on_ready, .arg = m};
     return set_up(m) ? m : multi_free(m);
 }
 
@@ -300,7 +270,7 @@ static void begin(void *arg)
     struct http_multi *m = c->multi;
     bool fresh;
     CURL *easy = take_easy(m, c->request, &fresh);
-    struct transfer *t = easy ? transfer_new(c->request, m->loop, easy, fresh) : NULL;
+    struct transfer *t = easy ? transfer_new(c->request, m->sockets.loop, easy, fresh) : NULL;
     c->code = t ? 0 : -ENOMEM;
     if (t) {
         link_up(m, t);
@@ -334,8 +304,8 @@ int http_multi_request(struct http_multi *m, const struct http_request *q, struc
                        struct err *e)
 {
     struct call c = {.multi = m, .request = q, .answer = ret, .e = e};
-    if (!m->loop)
-        m->loop = loop_running();
+    if (!m->sockets.loop)
+        m->sockets.loop = loop_running();
     callout(begin, &c);
     if (c.code < 0)
         return err_set(e, c.code, "no memory for the request");
