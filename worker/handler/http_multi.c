@@ -11,6 +11,7 @@
 #include "common/callout.h"
 #include "worker/handler/http_socket.h"
 #include "worker/handler/http_transfer.h"
+#include "worker/runtime/context.h"
 
 #define IDLE_MAX 128      /* easy handles without a request that are kept */
 #define IDLE_URL_MAX 8192 /* bytes */
@@ -144,8 +145,10 @@ static int on_timer(CURLM *curl, long ms, void *arg)
     drop_timer(m);
     if (ms < 0 || !m->sockets.loop) /* without a loop nothing was ever asked */
         return 0;
+    struct context *of_job = context_swap(NULL); /* the timer is of all requests */
     struct handle *h = ms ? loop_call_later(m->sockets.loop, ms, on_time, m)
                           : loop_call_soon(m->sockets.loop, on_time, m);
+    (void)context_swap(of_job);
     if (h)
         m->timer = handle_ref(h);
     else

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/runtime/context.h"
 #include "worker/runtime/io.h"
 #include "worker/runtime/watch_fd.h"
 
@@ -79,8 +80,10 @@ static void on_writable(void *arg)
     x->all->ready(x->all->arg, x->fd, CURL_CSELECT_OUT);
 }
 
+/* A connection outlives the request that made it: a crash in its callbacks is not the job's. */
 static int start(struct http_socket *x, int what)
 {
+    struct context *of_job = context_swap(NULL);
     struct loop *l = x->all->loop;
     int r = 0;
     what &= ~x->watched;
@@ -89,6 +92,7 @@ static int start(struct http_socket *x, int what)
         r = loop_add_reader(l, x->fd, on_readable, x, NULL);
     if (r == 0 && what & CURL_POLL_OUT)
         r = loop_add_writer(l, x->fd, on_writable, x, NULL);
+    (void)context_swap(of_job);
     return r;
 }
 
