@@ -12,10 +12,11 @@
 #include <time.h>
 
 #define PREFIX "0.020" /* twenty milliseconds */
+#define JOBS_MAX 1000000 /* six digits tell them apart */
 #define DEAD_MAX 64
 #define PATIENCE_MS 120000
 #define CONF                                                              \
-    "concurrency = 25; lease = 1.5; log: { level = \"warning\"; }; " ONE( \
+    "concurrency = 10; lease = 1.5; log: { level = \"warning\"; }; " ONE( \
         "sleep", "max_recoveries = 1000000;")
 
 /* A life that was ended, until nothing of its epoch is left to be taken. */
@@ -36,7 +37,7 @@ struct soak {
 
 static void feed(struct soak *k)
 {
-    if (ask_int(k->scene, "LLEN queue") > 300)
+    if (k->pushed + 600 > JOBS_MAX || ask_int(k->scene, "LLEN queue") > 300)
         return;
     push_numbers(k->scene, "queue", PREFIX, k->pushed, 600);
     k->pushed += 600;
