@@ -11,7 +11,7 @@
 
 #include <time.h>
 
-#define PREFIX "0.020" /* twenty milliseconds */
+#define PREFIX "0.020"   /* twenty milliseconds */
 #define JOBS_MAX 1000000 /* six digits tell them apart */
 #define DEAD_MAX 64
 #define PATIENCE_MS 120000
