@@ -47,7 +47,7 @@ struct master {
     size_t nworkers;
     struct mailbox results; /* jobs that come back from workers */
     ev_async results_wake;
-    uint32_t slots, held, settling, unread, running; /* of the queues together: queue.h */
+    uint32_t slots, held, unread, running;
     uint32_t condemned; /* jobs whose death is not confirmed: nothing starts beside them */
     bool held_back;     /* some do not start because of them */
     uint32_t waiting;   /* queues whose recovery waits for a slot */

@@ -65,18 +65,18 @@ bool queue_stands_still(const struct queue *q)
     return q->pause.on || master_quiet(q->master);
 }
 
-/* The master's slots and the queue's own limit, less what is held and not lent, and what found
- * batches are still owed. */
+/* The master's slots and the queue's own limit, less what is held and what found batches are still
+ * owed. */
 static uint32_t free_slots(const struct queue *q, uint32_t unread_all, uint32_t unread_here)
 {
     const struct master *m = q->master;
     if (trial_holds(m))
         return 0;
-    uint32_t limit = (uint32_t)q->conf->concurrency, taken = m->held - m->settling + unread_all;
-    uint32_t room = m->slots > taken ? m->slots - taken : 0;
+    uint32_t limit = (uint32_t)q->conf->concurrency, held = m->held + unread_all,
+             here = q->held + unread_here;
+    uint32_t room = m->slots > held ? m->slots - held : 0;
     if (!limit)
         return room;
-    uint32_t here = q->held - q->settling + unread_here;
     uint32_t own = limit > here ? limit - here : 0;
     return own < room ? own : room;
 }

@@ -167,7 +167,6 @@ struct queue {
     uint64_t last_seq;              /* of the newest */
     struct job_list waiting;        /* claimed, not handed to a worker */
     uint32_t held;                  /* slots: jobs in memory and what is reserved for a claim */
-    uint32_t settling;              /* of these: lent to others (settle_call.c) */
     uint32_t unread;                /* jobs of found batches that are still to be read */
     uint32_t running;
     struct owner owner;

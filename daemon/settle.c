@@ -5,9 +5,8 @@
  *   deliver  jobs that are done, and what they returned is somebody's: that, then their bits
  *   part   jobs that are done while others of their batch run: their bits, many at a time
  *   whole  every job is settled and each record confirmed: list, bitmap and entry go
- * A job keeps its slot until its settle is on the way; a claim that counts with such a slot goes
- * over the same link behind it, and is answered behind it, so what waits here is bounded by the
- * slots. A batch whose settle was refused waits for the backoff; the others do not. */
+ * A job keeps its slot until its settle is confirmed, so what waits here is bounded by what may be
+ * in flight. A batch whose settle was refused waits for the backoff; the others do not. */
 #include "daemon/queue.h"
 
 #include <inttypes.h>

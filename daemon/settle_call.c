@@ -18,7 +18,6 @@ enum settle_kind { SETTLE_PART, SETTLE_RECORD, SETTLE_DELIVERY, SETTLE_WHOLE };
 struct settle_call {
     struct batch *batch;
     struct job *jobs; /* by job->next; of whole: those whose bits are not set yet */
-    uint32_t lent;    /* slots, until it is answered */
     enum settle_kind kind;
 };
 
@@ -79,23 +78,6 @@ static int RUNS_ON(on_master) send(struct settle_call *call, struct redis_comman
     return r;
 }
 
-/* What sets bits, or ends a batch, is as good as settled once it is on its way: the slots are free
- * for others. What writes elsewhere may be refused for long, by that other key alone. */
-static void lend_slots(struct settle_call *call)
-{
-    struct queue *q = call->batch->queue;
-    for (const struct job *j = call->jobs; j; j = j->next)
-        call->lent++;
-    q->settling += call->lent;
-    q->master->settling += call->lent;
-}
-
-static void take_slots_back(struct settle_call *call)
-{
-    call->batch->queue->settling -= call->lent;
-    call->batch->queue->master->settling -= call->lent;
-}
-
 int settle_send_part(struct batch *b)
 {
     struct settle_call *call = call_new(b, SETTLE_PART);
@@ -113,7 +95,6 @@ int settle_send_part(struct batch *b)
     call->jobs = b->done;
     b->done = *end;
     *end = NULL;
-    lend_slots(call);
     return 0;
 }
 
@@ -300,7 +281,6 @@ int settle_send_whole(struct batch *b)
     }
     call->jobs = b->done;
     b->done = NULL;
-    lend_slots(call);
     return 0;
 }
 
@@ -421,7 +401,6 @@ static void on_settled(struct redis_link *link, const struct redis_reply *r, voi
     struct settle_call *call = data;
     struct batch *b = call->batch;
     b->out--;
-    take_slots_back(call);
     if (!r || r->type != REDIS_INTEGER) {
         unconfirmed(call, r);
     } else {
