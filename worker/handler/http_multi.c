@@ -190,6 +190,7 @@ static bool set_up(struct http_multi *m)
            curl_multi_setopt(m->curl, CURLMOPT_SOCKETDATA, m) == CURLM_OK &&
            curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
            curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m) == CURLM_OK &&
+           curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
            curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, m->connections) == CURLM_OK;
 }
 
