@@ -79,9 +79,6 @@ static void every_exit_code_and_every_signal_is_told(void **state)
 {
     struct scene *s = *state;
     unsigned codes = 255, signals = 0, harmless = 0;
-    (void)signal(SIGINT, SIG_DFL); /* a shell's background job begins with it ignored */
-    (void)signal(SIGQUIT, SIG_DFL);
-    (void)signal(SIGHUP, SIG_DFL);
     scene_start(
         s, exec_text("concurrency = 8; %s", SH("rlimits = [ \"core=0\" ]; ", "attempts = 1; ")));
     for (int code = 0; code <= 255; code++)
@@ -166,7 +163,9 @@ static void nothing_of_the_daemon_leaks_into_them(void **state)
 {
     struct scene *s = *state;
     const char *text;
+    (void)signal(SIGHUP, SIG_IGN); /* as nohup does; the daemon begins with it */
     scene_start(s, SH("cwd = \"/usr\"; ", "attempts = 1; "));
+    (void)signal(SIGHUP, SIG_DFL);
     text = exec_text("grep -h 'Sig[BI]' /proc/self/status >%s/signals; cut "
                      "-d' ' -f5,6 /proc/$$/stat >%s/session; "
                      "echo $$ >>%s/session; ls /proc/$$/fd; exit 65",
@@ -178,7 +177,7 @@ static void nothing_of_the_daemon_leaks_into_them(void **state)
     assert_int_equal(
         sscanf(exec_file(s, "signals", NULL), "SigBlk: %llx SigIgn: %llx", &blocked, &ignored), 2);
     assert_int_equal(blocked, 0);
-    assert_int_equal(ignored & 1ll << (SIGPIPE - 1), 0);
+    assert_int_equal(ignored, 0);
     int group, session, pid;
     assert_int_equal(sscanf(exec_file(s, "session", NULL), "%d %d %d", &group, &session, &pid), 3);
     assert_int_equal(group, pid);

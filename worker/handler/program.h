@@ -5,8 +5,7 @@
  * rpopd.conf(5).
  *
  * It leads a session and a group of its own, begins in `cwd`, holds none of the daemon's
- * descriptors, and has no signal blocked and SIGPIPE as it was. Nothing of it outlives
- * running_end. */
+ * descriptors, and has no signal blocked or ignored. Nothing of it outlives running_end. */
 #ifndef WORKER_HANDLER_PROGRAM_H
 #define WORKER_HANDLER_PROGRAM_H
 

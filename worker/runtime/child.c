@@ -61,14 +61,13 @@ void child_kill_all(void)
 static int set_attributes(posix_spawnattr_t *a, bool session)
 {
     short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-    sigset_t none, pipe;
+    sigset_t none, all_signals;
     (void)sigemptyset(&none);
-    (void)sigemptyset(&pipe);
-    (void)sigaddset(&pipe, SIGPIPE);
+    (void)sigfillset(&all_signals);
     int r = posix_spawnattr_setflags(a, session ? flags | POSIX_SPAWN_SETSID : flags);
     if (r == 0)
         r = posix_spawnattr_setsigmask(a, &none);
-    return r ? r : posix_spawnattr_setsigdefault(a, &pipe);
+    return r ? r : posix_spawnattr_setsigdefault(a, &all_signals);
 }
 
 static int begin(struct child *c, pid_t pid, int pidfd, struct birth *birth)

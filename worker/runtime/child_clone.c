@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,10 +85,27 @@ static PLAIN bool set_files(struct birth *b)
     return !p->directory || step(b, call(SYS_chdir, (long)p->directory, 0, 0, 0));
 }
 
+/* What this process ignored when it first started a child: to ask each time takes as long as many
+ * system calls. A bit each, SIGPIPE in any case. */
+static uint64_t ignored = (uint64_t)1 << (SIGPIPE - 1);
+static pthread_once_t ignored_once = PTHREAD_ONCE_INIT;
+
+static void read_ignored(void)
+{
+    uint64_t action[8] = {0}; /* the kernel's; glibc tells nothing of its own signals */
+    for (int n = 1; n < _NSIG; n++)
+        if (call(SYS_rt_sigaction, n, 0, (long)action, sizeof *action) == 0 &&
+            action[0] == (uintptr_t)SIG_IGN)
+            ignored |= (uint64_t)1 << (n - 1);
+}
+
+/* The kernel has reset what was handled. */
 static PLAIN void set_signals(void)
 {
     static const uint64_t none, plain[8]; /* the kernel's sigset, its sigaction of SIG_DFL */
-    (void)call(SYS_rt_sigaction, SIGPIPE, (long)plain, 0, sizeof none);
+    for (int n = 1; n < _NSIG; n++)
+        if (ignored >> (n - 1) & 1)
+            (void)call(SYS_rt_sigaction, n, (long)plain, 0, sizeof none);
     (void)call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&none, 0, sizeof none);
 }
 
@@ -204,6 +222,7 @@ int child_clone(const struct child_clone *c, pid_t *ret_pid, int *ret_pidfd,
     int pidfd = -1;
     if (!b)
         return -ENOMEM;
+    (void)pthread_once(&ignored_once, read_ignored);
     struct clone_args args = {.flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND |
                                        (c->early ? 0 : CLONE_VFORK) |
                                        (c->cgroup ? CLONE_INTO_CGROUP : 0),

@@ -35,8 +35,8 @@ struct process_options { /* borrowed */
                               process_failed tells what could not be done */
 };
 
-/* Gives. No signal is blocked in it, and SIGPIPE is the default. Never awaits. NULL with errno set
- * and *e: ERROR_NO_LOOP, what posix_spawn failed with, -EMFILE, -EINVAL (argv is empty) ... */
+/* Gives. No signal is blocked in it, and none is ignored. Never awaits. NULL with errno set and *e:
+ * ERROR_NO_LOOP, what posix_spawn failed with, -EMFILE, -EINVAL (argv is empty) ... */
 struct process *process_start(const struct process_options *o, struct err *e);
 /* Whether the system lets a child begin in a cgroup, and early. Any thread. */
 bool process_begins_in_cgroups(void);
