@@ -194,27 +194,28 @@ static bool belongs(const struct tree *t, pid_t pid, const struct status *s, boo
     return false;
 }
 
-static void read_cgroup(const struct tree *t, struct pids *to)
+/* Adds what is new. */
+static void join(const struct tree *t, const struct pids *inside, struct pids *to)
 {
-    size_t known = to->n, n = known;
-    read_numbers(t->cgroup->members, to);
-    for (size_t i = known; i < to->n; i++) {
-        bool is_new = to->at[i] != t->leader;
+    size_t known = to->n;
+    for (size_t i = 0; i < inside->n; i++) {
+        bool is_new = inside->at[i] != t->leader;
         for (size_t k = 0; k < known && is_new; k++)
-            is_new = to->at[k] != to->at[i];
+            is_new = to->at[k] != inside->at[i];
         if (is_new)
-            to->at[n++] = to->at[i];
+            put(to, inside->at[i]);
     }
-    to->n = n;
 }
 
 /* All that lives of it but the leader. True: this is not all that can be said, for orphans were
  * reaped, whose children may have become orphans just now, or one does not tell yet whose it is. */
 static bool read_members(const struct tree *t, struct pids *to)
 {
-    struct pids orphans = {0};
+    struct pids inside = {0}, orphans = {0};
     struct status s;
     bool unsure = false;
+    if (t->cgroup) /* first: what of it ends from here on is found below, or by its state */
+        read_numbers(t->cgroup->members, &inside);
     read_orphans(&orphans);
     for (size_t i = 0; i < orphans.n; i++) {
         pid_t pid = orphans.at[i];
@@ -230,8 +231,8 @@ static bool read_members(const struct tree *t, struct pids *to)
         read_children(t->leader, to);
     for (size_t i = 0; i < to->n; i++)
         read_children(to->at[i], to);
-    if (t->cgroup)
-        read_cgroup(t, to);
+    join(t, &inside, to);
+    free(inside.at);
     return unsure;
 }
 
