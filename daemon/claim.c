@@ -235,7 +235,7 @@ static void RUNS_ON(on_master)
     }
     if (n && (b->once || b->epoch == q->epoch)) {
         share_charge(&q->claim.share, n);
-        bool room = !pop || queue_room(q);
+        bool room = !pop || queue_room_now(q);
         if (!room && q->claim.depth < 1)
             q->claim.depth = 1; /* it goes back: the next claim is a burst, which holds a slot */
         claim_begin(b, r->item + 2, n, room && !queue_stands_still(q));
@@ -313,8 +313,10 @@ static int RUNS_ON(on_master) send_pop(struct queue *q)
 static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint32_t n, bool pop)
 {
     const char *source = pop ? q->key.popped : q->key.queue;
+    /* Behind the settles whose slots it counts with: Redis never has more jobs taken than slots. */
+    struct redis_link *link = !pop && q->master->settling ? q->master->work : q->claim.link;
     if (b->once)
-        return redis_send(q->claim.link, once_claim(b, source, n, BURST_BYTES), 0, on_claim, q);
+        return redis_send(link, once_claim(b, source, n, BURST_BYTES), 0, on_claim, q);
     char *entry = batch_entry(b);
     if (!entry)
         return -1;
@@ -331,7 +333,7 @@ static int RUNS_ON(on_master) send_claim(struct queue *q, struct batch *b, uint3
     redis_arg_text(c, entry);
     redis_arg_int(c, n);
     redis_arg_int(c, BURST_BYTES);
-    int r = redis_send(q->claim.link, c, 0, on_claim, q);
+    int r = redis_send(link, c, 0, on_claim, q);
     free(entry);
     return r;
 }
@@ -397,7 +399,7 @@ static bool rests(const struct queue *q)
 
 static void RUNS_ON(on_master) pop_where_idle(struct queue *q)
 {
-    if (!knows_of_jobs(q) && allowed(q) && !q->pause.on && queue_room(q) && !q->master->many)
+    if (!knows_of_jobs(q) && allowed(q) && !q->pause.on && queue_room_now(q) && !q->master->many)
         claim(q, 1, true);
 }
 
@@ -420,7 +422,7 @@ static void RUNS_ON(on_master) serve(struct queue *q, uint32_t slots)
 void claim_turn(struct master *m)
 {
     struct claims *c = m->claims;
-    uint32_t taken = m->held + m->unread;
+    uint32_t taken = m->held - m->settling + m->unread;
     if (m->slots <= taken || master_is_short(m))
         return;
     for (size_t i = 0; i < c->n;) {

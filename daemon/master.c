@@ -181,6 +181,7 @@ static void RUNS_ON(on_master) on_work_up(struct redis_link *link, void *data)
 {
     (void)link;
     struct master *m = data;
+    m->settled_kinds = 0;
     for (size_t i = 0; i < m->nqueues; i++)
         recover_start(m->queues[i], false);
 }

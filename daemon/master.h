@@ -47,10 +47,11 @@ struct master {
     size_t nworkers;
     struct mailbox results; /* jobs that come back from workers */
     ev_async results_wake;
-    uint32_t slots, held, unread, running;
-    uint32_t condemned; /* jobs whose death is not confirmed: nothing starts beside them */
-    bool held_back;     /* some do not start because of them */
-    uint32_t waiting;   /* queues whose recovery waits for a slot */
+    uint32_t slots, held, settling, unread, running; /* of the queues together: queue.h */
+    unsigned settled_kinds; /* that Redis has carried out over this work link (settle_call.c) */
+    uint32_t condemned;     /* jobs whose death is not confirmed: nothing starts beside them */
+    bool held_back;         /* some do not start because of them */
+    uint32_t waiting;       /* queues whose recovery waits for a slot */
     struct trial trial;
     uint64_t batch_numbers; /* one counter a run */
     unsigned epoch_numbers;

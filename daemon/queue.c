@@ -65,30 +65,36 @@ bool queue_stands_still(const struct queue *q)
     return q->pause.on || master_quiet(q->master);
 }
 
-/* The master's slots and the queue's own limit, less what is held and what found batches are still
- * owed. */
-static uint32_t free_slots(const struct queue *q, uint32_t unread_all, uint32_t unread_here)
+/* The master's slots and the queue's own limit, less what is taken of them. */
+static uint32_t free_slots(const struct queue *q, uint32_t taken, uint32_t here)
 {
     const struct master *m = q->master;
     if (trial_holds(m))
         return 0;
-    uint32_t limit = (uint32_t)q->conf->concurrency, held = m->held + unread_all,
-             here = q->held + unread_here;
-    uint32_t room = m->slots > held ? m->slots - held : 0;
+    uint32_t limit = (uint32_t)q->conf->concurrency;
+    uint32_t room = m->slots > taken ? m->slots - taken : 0;
     if (!limit)
         return room;
     uint32_t own = limit > here ? limit - here : 0;
     return own < room ? own : room;
 }
 
+/* What found batches are still owed counts as held. */
+uint32_t queue_room_now(const struct queue *q)
+{
+    const struct master *m = q->master;
+    return free_slots(q, m->held + m->unread, q->held + q->unread);
+}
+
 uint32_t queue_room(const struct queue *q)
 {
-    return free_slots(q, q->master->unread, q->unread);
+    const struct master *m = q->master;
+    return free_slots(q, m->held - m->settling + m->unread, q->held - q->settling + q->unread);
 }
 
 uint32_t queue_idle(const struct queue *q)
 {
-    return free_slots(q, 0, 0);
+    return free_slots(q, q->master->held, q->held);
 }
 
 void queue_reserve(struct queue *q, uint32_t n)

@@ -167,6 +167,7 @@ struct queue {
     uint64_t last_seq;              /* of the newest */
     struct job_list waiting;        /* claimed, not handed to a worker */
     uint32_t held;                  /* slots: jobs in memory and what is reserved for a claim */
+    uint32_t settling;              /* of these: free behind what is on the way (settle_call.c) */
     uint32_t unread;                /* jobs of found batches that are still to be read */
     uint32_t running;
     struct owner owner;
@@ -196,8 +197,10 @@ struct queue *queue_new(struct master *m, const struct conf_queue *conf) RUNS_ON
 struct queue *queue_free(struct queue *q) RUNS_ON(on_master);
 /* Nothing of it begins: it is paused, or the daemon ends. What comes all the same goes back. */
 bool queue_stands_still(const struct queue *q);
-/* How many fresh jobs may be claimed. */
+/* How many more jobs may be taken, over the work link behind the settles that are on the way. */
 uint32_t queue_room(const struct queue *q);
+/* The same over any link. */
+uint32_t queue_room_now(const struct queue *q);
 /* How many jobs may be read into memory. */
 uint32_t queue_idle(const struct queue *q);
 /* Slots for n jobs that are asked for are held, or free again. */

@@ -6,7 +6,9 @@
  *   part   jobs that are done while others of their batch run: their bits, many at a time
  *   whole  every job is settled and each record confirmed: list, bitmap and entry go
  * A job keeps its slot until its settle is confirmed, so what waits here is bounded by what may be
- * in flight. A batch whose settle was refused waits for the backoff; the others do not. */
+ * in flight. Only a claim that goes over the same link behind the settle, and is answered behind
+ * it, counts with the slot. A batch whose settle was refused waits for the backoff; the others do
+ * not. */
 #include "daemon/queue.h"
 
 #include <inttypes.h>

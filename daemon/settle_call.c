@@ -18,6 +18,7 @@ enum settle_kind { SETTLE_PART, SETTLE_RECORD, SETTLE_DELIVERY, SETTLE_WHOLE };
 struct settle_call {
     struct batch *batch;
     struct job *jobs; /* by job->next; of whole: those whose bits are not set yet */
+    uint32_t lent;    /* slots that claims behind it count with */
     enum settle_kind kind;
 };
 
@@ -78,6 +79,28 @@ static int RUNS_ON(on_master) send(struct settle_call *call, struct redis_comman
     return r;
 }
 
+/* What sets bits, or ends a batch, is as good as settled once it is on its way: claims behind it
+ * may count with the slots. What was tried in vain keeps them, and so does what writes elsewhere,
+ * which that other key alone may refuse for long, and what has not run yet over this link: where
+ * Redis does not know a script, it is sent again behind the claim. */
+static void lend_slots(struct settle_call *call)
+{
+    struct queue *q = call->batch->queue;
+    if (call->batch->refused || !(q->master->settled_kinds & 1u << call->kind))
+        return;
+    for (const struct job *j = call->jobs; j; j = j->next)
+        call->lent += !j->tried;
+    q->settling += call->lent;
+    q->master->settling += call->lent;
+}
+
+static void take_slots_back(struct settle_call *call)
+{
+    struct queue *q = call->batch->queue;
+    q->settling -= call->lent;
+    q->master->settling -= call->lent;
+}
+
 int settle_send_part(struct batch *b)
 {
     struct settle_call *call = call_new(b, SETTLE_PART);
@@ -95,6 +118,7 @@ int settle_send_part(struct batch *b)
     call->jobs = b->done;
     b->done = *end;
     *end = NULL;
+    lend_slots(call);
     return 0;
 }
 
@@ -281,6 +305,7 @@ int settle_send_whole(struct batch *b)
     }
     call->jobs = b->done;
     b->done = NULL;
+    lend_slots(call);
     return 0;
 }
 
@@ -401,9 +426,11 @@ static void on_settled(struct redis_link *link, const struct redis_reply *r, voi
     struct settle_call *call = data;
     struct batch *b = call->batch;
     b->out--;
+    take_slots_back(call);
     if (!r || r->type != REDIS_INTEGER) {
         unconfirmed(call, r);
     } else {
+        b->queue->master->settled_kinds |= 1u << call->kind;
         if (call->kind == SETTLE_DELIVERY)
             deliver_accepted(b->queue);
         else

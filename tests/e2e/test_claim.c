@@ -1,4 +1,5 @@
 /* What is claimed, in which order, and never more than there are slots for. */
+#include "tests/e2e/proxy.h"
 #include "tests/e2e/scene.h"
 
 static void no_more_is_claimed_than_workers_times_concurrency(void **state)
@@ -65,6 +66,26 @@ static void the_sum_of_two_queues_stays_within_the_slots(void **state)
     scene_await(s, LIMIT_MS, running(s) == 10);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue") + ask_int(s, "LLEN other"), 60);
+}
+
+static void the_next_is_claimed_behind_what_settles(void **state)
+{
+    struct scene *s = *state;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    scene_start(s, "concurrency = 1; " ONE("sleep", ""));
+    push(s, "queue", "0.000");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    (void)proxy_arm(s->proxy, "match :acked:");
+    (void)proxy_arm(s->proxy, "hold 1");
+    assert_int_equal(ask_int(s, "LPUSH queue 0.001 0.002 0.003"), 3);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 2); /* the daemon does not know it */
+    scene_await(s, LIMIT_MS, ask_int(s, "LLEN queue") == 1);
+    assert_int_equal(claimed(s, "queue"), 1);
+    assert_int_equal(proxy_arm(s->proxy, "none").hits, 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 4);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
 }
 
 static void the_oldest_is_taken_first(void **state)
@@ -226,6 +247,7 @@ int main(void)
         SCENE(no_more_is_claimed_than_the_queues_own_concurrency),
         SCENE(the_limits_hold_at_every_moment_of_a_drain),
         SCENE(the_sum_of_two_queues_stays_within_the_slots),
+        SCENE(the_next_is_claimed_behind_what_settles),
         SCENE(the_oldest_is_taken_first),
         SCENE(ten_thousand_jobs_of_a_second_take_three),
         SCENE(a_job_goes_to_the_worker_that_has_least_to_do),
