@@ -37,10 +37,11 @@ struct soak {
 
 static void feed(struct soak *k)
 {
-    if (k->pushed + 600 > JOBS_MAX || ask_int(k->scene, "LLEN queue") > 300)
+    unsigned n = JOBS_MAX - k->pushed < 600 ? JOBS_MAX - k->pushed : 600;
+    if (!n || ask_int(k->scene, "LLEN queue") > 300)
         return;
-    push_numbers(k->scene, "queue", PREFIX, k->pushed, 600);
-    k->pushed += 600;
+    push_numbers(k->scene, "queue", PREFIX, k->pushed, n);
+    k->pushed += n;
 }
 
 /* Lives and deaths --------------------------------------------------------------------------------
