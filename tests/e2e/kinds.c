@@ -3,9 +3,10 @@
 #include "tests/e2e/exec.h"
 #include "tests/e2e/plugin.h"
 #include "tests/e2e/web.h"
+#include "tests/lib/pool_child.h"
 
-#define EXEC "IFS= read -r x; test \"$x\" = '" KINDS_WHOLE "'\n"
-#define POOL                                                      \
+#define WHOLE_EXEC "IFS= read -r x; test \"$x\" = '" KINDS_WHOLE "'\n"
+#define WHOLE_POOL                                                \
     "while IFS= read -r line && IFS= read -r x; do\n"             \
     "  test \"$x\" = '" KINDS_WHOLE "' || exit 3\n"               \
     "  id=${line#*\\\"id\\\":\\\"} id=${id%%\\\"*}\n"             \
@@ -15,9 +16,38 @@
 static const char *const queues[] = {"queue", "pooled", "slept", "asked", "plugged"};
 #define KINDS (sizeof queues / sizeof *queues)
 
+void kind_print(FILE *f, enum kind kind, const char *script, int processes)
+{
+    char command[POOL_CHILD_COMMAND_MAX];
+    switch (kind) {
+    case EXEC:
+        (void)fprintf(f,
+                      "type = \"exec\"; kill_grace = 0.2; command = [ \"/bin/sh\", \"-c\", \"%s\" "
+                      "];",
+                      script);
+        break;
+    case HTTP:
+        (void)fprintf(f, "type = \"http\"; url = \"http://127.0.0.1:%d/{payload}\";",
+                      web_port(web));
+        break;
+    case POOL:
+        (void)fprintf(f, "type = \"pool\"; processes = %d; kill_grace = 0.2; command = [ %s ];",
+                      processes, pool_child_command(command));
+        break;
+    case PLUGIN:
+    case BLOCKING:
+        (void)fprintf(f, "type = \"plugin\"; path = \"%s\"; blocking = %s;", plugin_path("act"),
+                      kind == BLOCKING ? "true" : "false");
+        break;
+    default:
+        (void)fprintf(f, "type = \"%s\";", kind == NUL ? "null" : "sleep");
+    }
+}
+
 void kinds_start(struct scene *s)
 {
-    const char *exec = exec_make(s, "exec", EXEC, 0600), *pool = exec_make(s, "pool", POOL, 0600);
+    const char *exec = exec_make(s, "exec", WHOLE_EXEC, 0600),
+               *pool = exec_make(s, "pool", WHOLE_POOL, 0600);
     web = web_new(s, NULL);
     scene_start(s,
                 exec_text("lease = 3600.0; queues = ("

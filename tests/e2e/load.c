@@ -1,10 +1,9 @@
 #include "tests/e2e/load.h"
 
-#include "tests/e2e/plugin.h"
+#include "tests/e2e/kinds.h"
 #include "tests/e2e/web.h"
-#include "tests/lib/pool_child.h"
 
-enum { SLEEP, NUL, EXEC, HTTP, POOL, PLUGIN, BLOCKING, KINDS };
+#define KINDS (NUL + 1)
 #define QUEUES (2 * KINDS)
 #define SLOTS 40
 #define PREFIX "0.5" /* half a second and up to a fifth more: eight digits follow */
@@ -12,17 +11,17 @@ enum { SLEEP, NUL, EXEC, HTTP, POOL, PLUGIN, BLOCKING, KINDS };
 #define NUMBERED 0 /* the queue of sleep */
 
 /* About seven tenths of the slots are in use: the numbered jobs hold most of them. */
-static const struct kind {
+static const struct fare {
     const char *name, *good, *bad[WAYS];
     double a_second, bad_a_second;
 } kinds[KINDS] = {
     [SLEEP] = {"sleep", NULL, {"no number", "600", "no number", "600"}, 40, 0.5},
-    [NUL] = {"null", "nothing", {NULL}, 60, 0},
     [EXEC] = {"exec", "good", {"fail", "crash", "hang", "stray"}, 3, 1},
     [HTTP] = {"http", "echo", {"cut", "loop", "hang", "status"}, 10, 1},
     [POOL] = {"pool", "ok job", {"exit 3", "signal 11", "hang", "babble"}, 10, 1},
     [PLUGIN] = {"plugin", "good", {"dead", "retry", "slow", "swallow"}, 20, 1},
     [BLOCKING] = {"blocking", "good", {"dead", "retry", "poll", "poll"}, 5, 0.5},
+    [NUL] = {"null", "nothing", {NULL}, 60, 0},
 };
 
 struct load {
@@ -71,34 +70,6 @@ struct load *load_free(struct load *l)
 static const char script[] = "read x; case $x in fail) exit 1;; crash) kill -9 $$;; hang) sleep "
                              "600;; stray) (setsid sleep 600 &); exit 1;; esac";
 
-static void print_handler(FILE *f, int kind)
-{
-    char command[POOL_CHILD_COMMAND_MAX];
-    switch (kind) {
-    case EXEC:
-        (void)fprintf(f,
-                      "type = \"exec\"; kill_grace = 0.2; command = [ \"/bin/sh\", \"-c\", \"%s\" "
-                      "];",
-                      script);
-        break;
-    case HTTP:
-        (void)fprintf(f, "type = \"http\"; url = \"http://127.0.0.1:%d/{payload}\";",
-                      web_port(web));
-        break;
-    case POOL:
-        (void)fprintf(f, "type = \"pool\"; processes = 2; kill_grace = 0.2; command = [ %s ];",
-                      pool_child_command(command));
-        break;
-    case PLUGIN:
-    case BLOCKING:
-        (void)fprintf(f, "type = \"plugin\"; path = \"%s\"; blocking = %s;", plugin_path("act"),
-                      kind == BLOCKING ? "true" : "false");
-        break;
-    default:
-        (void)fprintf(f, "type = \"%s\";", kinds[kind].name);
-    }
-}
-
 /* What is to be done is tried for ever, what fails is given up soon. Few connections to the web
  * server are kept, so that they do not hide others. */
 static void print_queue(FILE *f, int queue)
@@ -107,7 +78,7 @@ static void print_queue(FILE *f, int queue)
                   queue % 2 ? "attempts = 2; timeout = 0.5; concurrency = 4; dead_max = 100; "
                               "backoff: { base = 0.05; };"
                             : "attempts = 1000; backoff: { base = 0.05; max = 1.0; };");
-    print_handler(f, queue / 2);
+    kind_print(f, (enum kind)(queue / 2), script, 2);
     (void)fprintf(f, " }; %s }", queue == 2 * HTTP ? "concurrency = 2;" : "");
 }
 
@@ -138,7 +109,7 @@ static void feed_queue(struct load *l, int queue, unsigned n)
     static const char push_all[] =
         "for i = ARGV[2], ARGV[2] + ARGV[3] - 1 do "
         "redis.call('LPUSH', KEYS[1], string.format(ARGV[1], i)) end return 1";
-    const struct kind *k = &kinds[queue / 2];
+    const struct fare *k = &kinds[queue / 2];
     const char *payload = queue == NUMBERED ? PREFIX "%08d"
                           : queue % 2       ? k->bad[l->pushed[queue] % WAYS]
                                             : k->good;
@@ -156,7 +127,7 @@ void load_feed(struct load *l)
         return;
     l->fed_ms = now;
     for (int i = 0; i < QUEUES; i++) {
-        const struct kind *k = &kinds[i / 2];
+        const struct fare *k = &kinds[i / 2];
         l->due[i] += (i % 2 ? k->bad_a_second : k->a_second) * (double)since / 1000;
         if (l->due[i] >= 1) /* of those that fail each is another */
             feed_queue(l, i, i % 2 ? 1 : (unsigned)l->due[i]);

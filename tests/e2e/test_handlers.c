@@ -3,6 +3,7 @@
  * test_isolation.c and test_isolation_http.c). */
 #include <hiredis/hiredis.h>
 
+#include "tests/e2e/kinds.h"
 #include "tests/e2e/plugin.h"
 #include "tests/e2e/web.h"
 #include "tests/e2e/witness.h"
@@ -11,9 +12,9 @@
 #define MIB ((size_t)1 << 20)
 #define LARGE ((SLOWNESS > 1 ? 4 : 64) * MIB)
 
-enum { SLEEP, EXEC, HTTP, POOL, PLUGIN, BLOCKING, KINDS };
+#define KINDS NUL /* all but that */
 
-static const struct kind {
+static const struct words {
     const char *name;
     const char *good, *bad; /* payloads; the good one is the result */
     const char *deaf;       /* does not end by itself, nor by being asked; %s: the folder */
@@ -30,33 +31,6 @@ static const struct kind {
 static const char script[] = "read x; case $x in bad) exit 65;; deaf) trap '' TERM; echo deaf; "
                              "while :; do sleep 1000; done;; esac; printf %s $x";
 
-static void print_handler(FILE *f, int kind)
-{
-    char command[POOL_CHILD_COMMAND_MAX];
-    switch (kind) {
-    case SLEEP:
-        (void)fputs("type = \"sleep\";", f);
-        break;
-    case EXEC:
-        (void)fprintf(f,
-                      "type = \"exec\"; kill_grace = 0.2; command = [ \"/bin/sh\", \"-c\", \"%s\" "
-                      "];",
-                      script);
-        break;
-    case HTTP:
-        (void)fprintf(f, "type = \"http\"; url = \"http://127.0.0.1:%d/{payload}\";",
-                      web_port(web));
-        break;
-    case POOL:
-        (void)fprintf(f, "type = \"pool\"; processes = 1; kill_grace = 0.2; command = [ %s ];",
-                      pool_child_command(command));
-        break;
-    default:
-        (void)fprintf(f, "type = \"plugin\"; path = \"%s\"; blocking = %s;", plugin_path("act"),
-                      kind == BLOCKING ? "true" : "false");
-    }
-}
-
 /* A queue for each kind from `first` on, called as it, and `queue`. */
 static void start_all(struct scene *s, int first, void (*print_more)(FILE *f, const char *name))
 {
@@ -67,7 +41,7 @@ static void start_all(struct scene *s, int first, void (*print_more)(FILE *f, co
     (void)fputs("queues = ({ name = \"queue\"; handler: { type = \"null\"; }; }", f);
     for (int i = first; i < KINDS; i++) {
         (void)fprintf(f, ", { name = \"%s\"; attempts = 1; handler: { ", kinds[i].name);
-        print_handler(f, i);
+        kind_print(f, (enum kind)i, script, 1);
         (void)fputs(" }; ", f);
         print_more(f, kinds[i].name);
         (void)fputs(" }", f);
@@ -98,7 +72,7 @@ static const char *elements(struct scene *s, const char *front, const char *name
                     "return table.concat(redis.call('LRANGE', KEYS[1], 0, -1), ',')", list);
 }
 
-static void check_results(struct scene *s, const struct kind *k)
+static void check_results(struct scene *s, const struct words *k)
 {
     static const char kept[] =
         "local keys = redis.call('KEYS', 'rpopd:{' .. ARGV[1] .. '}:result:*') "

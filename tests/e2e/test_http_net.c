@@ -107,27 +107,27 @@ static void a_connection_that_is_reset_is_another_try(void **state)
 /* Ends -------------------------------------------------------------------------------------------
  */
 
-static void a_time_limit_ends_the_transfer(void **state)
+static void ends_by_its_time_limit(struct scene *s, const char *path)
 {
-    struct scene *s = *state;
-    web_start(s, web, "/hang", "", "timeout = 0.3; attempts = 1;");
+    char gone[32];
+    (void)snprintf(gone, sizeof gone, "GONE %s ", path);
+    web_start(s, web, path, "", "timeout = 0.5; attempts = 1;");
     push(s, "queue", "x");
     await_stat(s, "dead", 1);
-    assert_string_equal(dead_letter(s, "x", "reason"), "timeout after 0.3 s");
-    scene_await(s, LIMIT_MS, web_saw(web, "GONE /hang ") == 1);
+    assert_string_equal(dead_letter(s, "x", "reason"), "timeout after 0.5 s");
+    scene_await(s, LIMIT_MS, web_saw(web, gone) == 1);
     scene_stop(s, SIGTERM, 0, LIMIT_MS);
+}
+
+static void a_time_limit_ends_the_transfer(void **state)
+{
+    ends_by_its_time_limit(*state, "/hang");
 }
 
 /* There is always a byte more of its answer: that it is never silent is no excuse. */
 static void an_answer_that_trickles_ends_likewise(void **state)
 {
-    struct scene *s = *state;
-    web_start(s, web, "/drip", "", "timeout = 0.5; attempts = 1;");
-    push(s, "queue", "x");
-    await_stat(s, "dead", 1);
-    assert_string_equal(dead_letter(s, "x", "reason"), "timeout after 0.5 s");
-    scene_await(s, LIMIT_MS, web_saw(web, "GONE /drip ") == 1);
-    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    ends_by_its_time_limit(*state, "/drip");
 }
 
 /* What is in flight, by rpopctl; "" where there is nothing. Borrowed until the next call. */
