@@ -86,7 +86,7 @@ static json_t *redis(const struct status *s)
 
 static json_t *local_figures(const struct queue *q)
 {
-    uint32_t asked = q->claim.reserved + q->recover.reading;
+    uint32_t asked = q->claim.reserved + q->due.reserved + q->recover.reading;
     return json_pack("{s:o, s:i, s:i, s:i, s:b, s:o}", "queue",
                      admin_text(q->conf->name, strlen(q->conf->name)), "inflight",
                      (int)(q->held - asked), "running", (int)q->running, "waiting",
