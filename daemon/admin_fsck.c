@@ -350,7 +350,7 @@ static void on_passage(struct redis_link *link, const struct redis_reply *r, voi
     if (full)
         fsck_find(f, "popped", q->conf->name, q->key.popped, "");
     if (full && f->repair)
-        claim_put_back(q);
+        passage_clear(q);
     f->full = 0;
     fsck_turn_page(f, "0");
     fsck_answered(f);

@@ -62,6 +62,7 @@ struct batch {
     bool once;             /* delivered at most once: nothing of it is in Redis (once.c) */
     bool dirty;            /* in one of the queue's lists of what is to be settled */
     bool refused;          /* Redis refused its last settle */
+    bool was_refused;      /* some settle of it */
     bool gone;             /* its list is no longer there, or no longer mine */
     bool give, giving;     /* is to be given back; the script is on the way */
     bool adopted;          /* another instance left it */

@@ -151,30 +151,6 @@ static void back_off(struct queue *q)
     again_in(q, c->pause_ms);
 }
 
-/* ---- passage ---- */
-
-static void RUNS_ON(on_master)
-    on_put_back(struct redis_link *link, const struct redis_reply *r, void *data)
-{
-    (void)link;
-    struct queue *q = data;
-    q->claim.putting = false;
-    if (r && r->type == REDIS_INTEGER && r->integer > 0)
-        claim_put_back(q);
-    else if (r && r->type != REDIS_INTEGER)
-        trouble_is(&q->trouble, TROUBLE_POP, q->conf->name, r); /* the next look finds it again */
-}
-
-void claim_put_back(struct queue *q)
-{
-    if (q->claim.putting)
-        return;
-    struct redis_command *c = queue_script(q, "put_back", 2);
-    redis_arg_text(c, q->key.popped);
-    redis_arg_text(c, q->key.queue);
-    q->claim.putting = redis_send(q->master->control, c, 0, on_put_back, q) == 0;
-}
-
 /* ---- claims ---- */
 
 void claim_begin(struct batch *b, const struct redis_reply *element, uint32_t n, bool wanted)
@@ -231,7 +207,7 @@ static void RUNS_ON(on_master)
         q->claim.pause_ms = 0;
         trouble_over(&q->trouble, TROUBLE_CLAIM);
     } else if (pop) {
-        claim_put_back(q);
+        passage_clear(q);
     }
     if (n && (b->once || b->epoch == q->epoch)) {
         share_charge(&q->claim.share, n);
@@ -251,7 +227,6 @@ static void RUNS_ON(on_master)
 static void RUNS_ON(on_master)
     on_claim(struct redis_link *link, const struct redis_reply *r, void *data)
 {
-    (void)link;
     struct queue *q = data;
     struct claim *c = &q->claim;
     struct batch *b = c->batch;
@@ -270,9 +245,9 @@ static void RUNS_ON(on_master)
         trouble_is(&q->trouble, TROUBLE_CLAIM, q->conf->name, r);
         back_off(q);
         if (pop)
-            claim_put_back(q);
+            passage_clear(q);
     }
-    if (b->once && !redis_link_finished(c->link))
+    if (b->once && !redis_link_finished(link))
         once_unanswered(b, r, pop ? 1 : reserved);
     c->stopping = 0;
     if (b->epoch == q->epoch)
@@ -397,10 +372,13 @@ static bool rests(const struct queue *q)
     return q->pause.on || (q->master->many && !knows_of_jobs(q));
 }
 
-static void RUNS_ON(on_master) pop_where_idle(struct queue *q)
+/* True: it would, if slots were free that are only free behind settles. */
+static bool RUNS_ON(on_master) pop_where_idle(struct queue *q)
 {
-    if (!knows_of_jobs(q) && allowed(q) && !q->pause.on && queue_room_now(q) && !q->master->many)
+    bool pops = !knows_of_jobs(q) && allowed(q) && !q->pause.on && !q->master->many;
+    if (pops && queue_room_now(q))
         claim(q, 1, true);
+    return pops && !q->claim.batch && queue_room(q);
 }
 
 static void RUNS_ON(on_master) burst(struct queue *q, uint32_t n)
@@ -423,11 +401,12 @@ void claim_turn(struct master *m)
 {
     struct claims *c = m->claims;
     uint32_t taken = m->held - m->settling + m->unread;
+    bool kept = false; /* for a pop: the slots that settles lend are not lent */
     if (m->slots <= taken || master_is_short(m))
         return;
     for (size_t i = 0; i < c->n;) {
         struct queue *q = c->wanting[i];
-        pop_where_idle(q);
+        kept = pop_where_idle(q) || kept;
         if (rests(q)) {
             leave(c, i);
             continue;
@@ -435,7 +414,8 @@ void claim_turn(struct master *m)
         c->want[i++] =
             (struct share_want){.share = &q->claim.share, .want = wanted(q), .busy = claim_out(q)};
     }
-    share_deal(c->want, c->n, m->slots - taken);
+    taken += kept ? m->settling : 0;
+    share_deal(c->want, c->n, m->slots > taken ? m->slots - taken : 0);
     for (size_t i = 0; i < c->n; i++)
         if (c->want[i].got)
             serve(c->wanting[i], c->want[i].got);
@@ -444,8 +424,8 @@ void claim_turn(struct master *m)
 void claim_kick(struct queue *q)
 {
     struct claims *c = q->master->claims;
-    if (q->claim.wanting)
-        return;
+    if (!c || q->claim.wanting)
+        return; /* without claims: the end of the work link answers what was out over it */
     q->claim.wanting = true;
     c->wanting[c->n++] = q;
 }

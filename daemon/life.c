@@ -100,7 +100,7 @@ static void RUNS_ON(on_master)
     if (r->type != REDIS_INTEGER)
         trouble_is(&q->trouble, TROUBLE_OWNER, q->conf->name, r);
     else if (r->integer == -1)
-        claim_put_back(q);
+        passage_clear(q);
     else
         q->released = true;
 }
@@ -111,7 +111,7 @@ static void RUNS_ON(on_master) leave_queue(struct queue *q)
         q->released = !q->owner.asking && !q->owner.unsure;
         return;
     }
-    if (claim_out(q) || q->claim.putting || q->recover.run || q->releasing || once_is_counting(q))
+    if (claim_out(q) || q->clearing || q->recover.run || q->releasing || once_is_counting(q))
         return;
     if (!owner_current(q) || !q->recover.compared)
         return owner_kick(q); /* after a cut a comparison comes before the release */

@@ -26,7 +26,7 @@ static void RUNS_ON(on_master)
         return;
     }
     if (r->item[0].integer)
-        claim_put_back(q);
+        passage_clear(q);
     adopt_look(q, &r->item[2], q->look.sent_ms);
     bool owed = r->item[1].integer || q->recover.owed;
     if (owed && free_to_recover(q) && !master_quiet(q->master) && !q->pause.on)

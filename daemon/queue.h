@@ -66,7 +66,6 @@ struct claim {
     int64_t full_until_ms; /* Redis refused a pop: bursts until then */
     int64_t pause_ms;      /* backoff after an error; 0: none */
     ev_timer again;
-    bool putting;
     unsigned stopping; /* a pop is being given up: looks at it so far (claim_stop) */
     bool wanting;      /* in the master's list of those that may claim */
     struct share share;
@@ -172,6 +171,7 @@ struct queue {
     uint32_t running;
     struct owner owner;
     struct claim claim;
+    bool clearing; /* the passage: the script is out */
     struct pause pause;
     struct tracked_queue tracked;
     struct settle settle;
@@ -288,8 +288,6 @@ void claim_close(struct queue *q) RUNS_ON(on_master);
 void claim_kick(struct queue *q) RUNS_ON(on_master);
 /* The end of a turn: claims and pops where that is allowed now. */
 void claim_turn(struct master *m) RUNS_ON(on_master);
-/* What lies in passage returns to the list. */
-void claim_put_back(struct queue *q) RUNS_ON(on_master);
 /* A blocked pop is given up: shutdown, or the epoch is lost. */
 void claim_stop(struct queue *q) RUNS_ON(on_master);
 bool claim_out(const struct queue *q); /* of fresh or due ones */
@@ -306,6 +304,9 @@ void claim_seen(struct queue *q, int64_t jobs) RUNS_ON(on_master);
 /* What the queues of a master have in common. Gives; NULL on no memory. */
 struct claims *claims_new(struct master *m, size_t queues) RUNS_ON(on_master);
 struct claims *claims_free(struct claims *c) RUNS_ON(on_master); /* takes; NULL is fine */
+
+/* What lies in passage returns to the list. */
+void passage_clear(struct queue *q) RUNS_ON(on_master);
 
 /* ---- pause.c ---- */
 

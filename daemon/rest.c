@@ -17,7 +17,7 @@
 static bool is_in_use(const struct queue *q)
 {
     const struct due *d = &q->due;
-    bool mine = q->held || q->batches || claim_out(q) || claim_is_busy(q) || q->claim.putting,
+    bool mine = q->held || q->batches || claim_out(q) || claim_is_busy(q) || q->clearing,
          compared = q->recover.run || q->recover.owed || q->adopt.strays,
          later = d->retries || d->delayed || d->looking || d->moving,
          counted = q->settle.counting || q->settle.lost || once_is_counting(q);

@@ -66,7 +66,7 @@ void settle_refused(struct batch *b, const struct redis_reply *r)
     struct queue *q = b->queue;
     struct settle *s = &q->settle;
     trouble_is(&q->trouble, TROUBLE_SETTLE, q->conf->name, r);
-    b->refused = true;
+    b->refused = b->was_refused = true;
     if (ev_is_active(&s->retry))
         return;
     s->pause_ms = timer_backoff(s->pause_ms, BACKOFF_MIN_MS, BACKOFF_MAX_MS);

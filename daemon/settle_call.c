@@ -82,11 +82,12 @@ static int RUNS_ON(on_master) send(struct settle_call *call, struct redis_comman
 /* What sets bits, or ends a batch, is as good as settled once it is on its way: claims behind it
  * may count with the slots. What was tried in vain keeps them, and so does what writes elsewhere,
  * which that other key alone may refuse for long, and what has not run yet over this link: where
- * Redis does not know a script, it is sent again behind the claim. */
+ * Redis does not know a script, it is sent again behind the claim. A Redis that refuses a batch's
+ * first settle, and takes the claim, holds more for once, until it accepts. */
 static void lend_slots(struct settle_call *call)
 {
     struct queue *q = call->batch->queue;
-    if (call->batch->refused || !(q->master->settled_kinds & 1u << call->kind))
+    if (call->batch->was_refused || !(q->master->settled_kinds & 1u << call->kind))
         return;
     for (const struct job *j = call->jobs; j; j = j->next)
         call->lent += !j->tried;
