@@ -280,13 +280,17 @@ static void each_job(struct push *p, void (*fn)(struct job *j))
     }
 }
 
+static void RUNS_ON(on_master) look_again(struct queue *q)
+{
+    if (!ev_is_active(&q->once.again))
+        timer_in(q->master->loop, &q->once.again, REFUSED_MS);
+}
+
 /* Refused, nothing of it has gone back: it waits as before. */
 static void RUNS_ON(on_master) not_taken_back(struct push *p)
 {
-    struct queue *q = p->queue;
     each_job(p, wait_again);
-    if (!ev_is_active(&q->once.again))
-        timer_in(q->master->loop, &q->once.again, REFUSED_MS);
+    look_again(p->queue);
 }
 
 static void RUNS_ON(on_master)
@@ -350,8 +354,10 @@ void once_give_back(struct queue *q)
 {
     while (q->waiting.head && !ev_is_active(&q->once.again)) {
         struct push *p = calloc(1, sizeof *p);
-        if (!p)
-            return master_short(q->master);
+        if (!p) {
+            master_short(q->master);
+            return look_again(q);
+        }
         p->queue = q;
         fill(p);
         if (p->n && send_push(p) == 0)
