@@ -51,7 +51,7 @@ static void fail_once(struct scene *s, const struct failure *f, long long *pushe
     if (!has_failed(before) || !daemon_alive(s->daemon))
         print_error("%s: %s\n", names[f->call], strerrorname_np(f->error));
     scene_check(s, has_failed(before) || f->maybe);
-    scene_await(s, LIMIT_MS, kinds_done(s, *pushed) || !daemon_alive(s->daemon));
+    scene_await(s, WITHIN(3000), kinds_done(s, *pushed) || !daemon_alive(s->daemon));
     scene_check(s, daemon_alive(s->daemon));
     kinds_none_is_dead(s, names[f->call]);
 }

@@ -25,6 +25,7 @@ static void some_allocations_fail_in_mid_drain(void **state)
     for (unsigned i = 0; i < rounds; i++) {
         drain_reach(s, 30 + 300 * i);
         fail_some(s, one_in[i % 4], 3);
+        drain_heals_within(s, 2000);
     }
     drain_end(s);
 }
@@ -41,6 +42,7 @@ static void they_fail_while_links_are_cut(void **state)
         atomic_store(&shaken->one_in, one_in[i % 3]);
         (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
         fail_some(s, one_in[i % 3], 3);
+        drain_heals(s);
     }
     drain_end(s);
 }
