@@ -137,8 +137,7 @@ static void quit_ends_beside_a_deaf_one_at_once(void **state)
 static void a_crash_in_its_thread_is_its_jobs(void **state)
 {
     struct scene *s = *state;
-    if (SLOWNESS > 1)
-        skip(); /* a sanitizer takes such signals for itself */
+    daemon_may_crash(s->daemon);
     plugin_start(s, "act", BLOCKING, "", "max_recoveries = 1;");
     push(s, "queue", "poll");
     push(s, "queue", "crash segv");

@@ -20,8 +20,7 @@ static long long kept(struct scene *s)
 
 static void crashes(struct scene *s, const char *how, int number)
 {
-    if (SLOWNESS > 1)
-        skip(); /* a sanitizer takes such signals for itself */
+    daemon_may_crash(s->daemon);
     push_numbers(s, "queue", "1.0", 0, NEIGHBOURS);
     push(s, "queue", how);
     scene_launch(s, "concurrency = 100; " ONE("null", ""));
@@ -49,8 +48,7 @@ static void it_goes_to_the_list_that_recoveries_to_names(void **state)
 {
     static const char payload[] = "segv\n\0 \xff";
     struct scene *s = *state;
-    if (SLOWNESS > 1)
-        skip();
+    daemon_may_crash(s->daemon);
     push_numbers(s, "queue", "600.", 0, NEIGHBOURS);
     assert_int_equal(ask_int(s, "LPUSH queue %b", payload, sizeof payload - 1), NEIGHBOURS + 1);
     scene_launch(s, ONE("null", "max_recoveries = 2; recoveries_to = \"poison\";"));
@@ -91,11 +89,10 @@ static void so_is_one_that_overflows_its_stack(void **state)
 
 static void two_of_them_are_put_away_both(void **state)
 {
-    if (SLOWNESS > 1)
-        skip();
     struct scene *s = *state;
     int runs = 0;
     int64_t end = clock_now_ms() + LIMIT_MS;
+    daemon_may_crash(s->daemon);
     push(s, "queue", "600.1");
     push(s, "queue", "segv a");
     push(s, "queue", "600.2");

@@ -118,6 +118,19 @@ void daemon_setenv(struct daemon *d, const char *name, const char *value)
     d->env[d->nenv] = NULL;
 }
 
+void daemon_may_crash(struct daemon *d)
+{
+    static const char *const names[] = {"ASAN_OPTIONS", "TSAN_OPTIONS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char text[1024];
+        const char *others = getenv(names[i]);
+        (void)snprintf(text, sizeof text,
+                       "%s:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0",
+                       others ? others : "");
+        daemon_setenv(d, names[i], text);
+    }
+}
+
 void daemon_configure(struct daemon *d, const char *text)
 {
     FILE *f = fopen(d->conf, "we");

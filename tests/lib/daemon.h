@@ -26,6 +26,8 @@ void daemon_start(struct daemon *d);
 void daemon_start_with(struct daemon *d, const char *const *args);
 /* A variable of the environment for the starts that follow; value NULL: not set. */
 void daemon_setenv(struct daemon *d, const char *name, const char *value);
+/* A sanitizer in it leaves its crashes to its own handlers, likewise. */
+void daemon_may_crash(struct daemon *d);
 
 pid_t daemon_pid(const struct daemon *d); /* 0: does not run */
 bool daemon_alive(struct daemon *d);      /* looks whether it has ended; then reaps it */
