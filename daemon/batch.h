@@ -64,6 +64,7 @@ struct batch {
     bool refused;          /* Redis refused its last settle */
     bool was_refused;      /* some settle of it */
     bool gone;             /* its list is no longer there, or no longer mine */
+    bool vanished;         /* gone by another's hand: its entry is still there */
     bool give, giving;     /* is to be given back; the script is on the way */
     bool adopted;          /* another instance left it */
     bool pass;             /* is given back to whoever has slots: to the retries */

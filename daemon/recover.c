@@ -164,7 +164,7 @@ void recover_vanished(struct batch *b)
     settle_lost(q, b->unsettled);
     q->unread -= batch_unread(b);
     q->master->unread -= batch_unread(b);
-    b->gone = true;
+    b->gone = b->vanished = true;
     settle_dirty(b);
 }
 

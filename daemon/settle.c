@@ -211,7 +211,8 @@ static void drop_ended(struct batch *b)
     job_list_init(&b->owing);
 }
 
-/* What of it is settled is known to Redis alone from here; a comparison finds the rest. */
+/* What of it is settled is known to Redis alone from here; a comparison finds the rest, and what is
+ * left of one that vanished. */
 static void RUNS_ON(on_master) read_again(struct batch *b)
 {
     struct queue *q = b->queue;
@@ -228,7 +229,10 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
     if (b->gone && mine)
         drop_ended(b);
     if (b->gone && !b->out && !has_jobs(b)) {
-        queue_forget(b->queue, b);
+        if (b->vanished && mine)
+            read_again(b);
+        else
+            queue_forget(b->queue, b);
         return 0;
     }
     if (b->giving || (b->gone && mine))

@@ -59,6 +59,23 @@ static void whichever_key_expires_other_jobs_run(void **state)
     assert_string_equal(left_over(s), "");
 }
 
+/* No slot is free for a pop, whose end would be followed by a comparison at the end. */
+static void nothing_is_left_of_a_list_that_went(void **state)
+{
+    struct scene *s = *state;
+    push(s, "queue", "600.5");
+    scene_start(s, "concurrency = 1; " ONE("sleep", ""));
+    scene_await(s, LIMIT_MS, daemon_printed(s->daemon, "Waiting 600.5") == 1);
+    assert_int_equal(ask_int(s, "EVAL %s 0 " Q "inflight:*",
+                             "return redis.call('DEL', unpack(redis.call('KEYS', ARGV[1])))"),
+                     1);
+    (void)ask_int(s, "CLIENT KILL TYPE normal SKIPME yes");
+    scene_await(s, LIMIT_MS, logged(s, "event=batch-vanished") == 1);
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "lost") == 1);
+    scene_stop(s, SIGQUIT, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 /* Nobody is left to say it: the records were nowhere else. Those that come later are run. */
 static void retries_that_expire_hold_no_later_ones_up(void **state)
 {
@@ -99,6 +116,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(whichever_key_expires_other_jobs_run),
+        SCENE(nothing_is_left_of_a_list_that_went),
         SCENE(retries_that_expire_hold_no_later_ones_up),
         SCENE(a_batch_that_is_taken_over_expires_too),
     };
