@@ -153,16 +153,16 @@ void redis_arg(struct redis_command *c, const void *bytes, size_t len);
 void redis_arg_text(struct redis_command *c, const char *text);
 void redis_arg_int(struct redis_command *c, int64_t n);
 
-#define REDIS_OUTPUT_MAX \
-    ((size_t)64 << 20) /* bytes of commands a link keeps, not yet written or to be sent again */
+/* Bytes of commands that a link keeps, not yet written or to be sent again, and takes another: one
+ * of any size, which small ones before it do not keep out. */
+#define REDIS_OUTPUT_MAX ((size_t)64 << 20)
 #define REDIS_PENDING_MAX 1048576 /* commands a link waits for */
 
 /* Queues the command; one write at the end of the loop's turn carries all that was sent in it.
  * Answer within timeout_ms (0: command_timeout_ms) of the answer before it, or of the writing, else
  * the link is cut; an answer that is coming gets a second more for every 4 KiB of it. fn may be
  * NULL. 0; or fn never runs: -ENOTCONN where the link is not up; -ENOMEM; -ENOBUFS where the link
- * is full (try again after an answer; one command of any size passes where nothing is kept);
- * -EMSGSIZE for over 1 GiB of arguments. */
+ * is full (try again after an answer); -EMSGSIZE for over 1 GiB of arguments. */
 int redis_send(struct redis_link *l, struct redis_command *c, int64_t timeout_ms, redis_fn fn,
                void *data) RUNS_ON(on_master);
 

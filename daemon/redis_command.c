@@ -140,11 +140,6 @@ const struct redis_script *redis_command_script(const struct redis_command *c)
     return c->script;
 }
 
-size_t redis_command_bytes(const struct redis_command *c)
-{
-    return c->bytes;
-}
-
 int redis_command_format(const struct redis_command *c, char **ret_wire, size_t *ret_len)
 {
     char *wire;

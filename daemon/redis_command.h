@@ -12,7 +12,6 @@
 /* Gives the command's bytes: *ret_wire (redis_wire_free), *ret_len of them. */
 int redis_command_format(const struct redis_command *c, char **ret_wire, size_t *ret_len);
 void redis_wire_free(char *wire);
-size_t redis_command_bytes(const struct redis_command *c); /* of its arguments: a little less */
 
 /* The script of a command that redis_begin_script began; else NULL. */
 const struct redis_script *redis_command_script(const struct redis_command *c);

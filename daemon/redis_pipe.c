@@ -223,8 +223,7 @@ void redis_pipe_flush(struct redis_link *l)
 int redis_pipe_add(struct redis_link *l, const struct redis_command *c, int64_t timeout_ms,
                    redis_fn fn, void *data)
 {
-    size_t left = l->output < REDIS_OUTPUT_MAX ? REDIS_OUTPUT_MAX - l->output : 0;
-    if (l->output && redis_command_bytes(c) > left)
+    if (l->output >= REDIS_OUTPUT_MAX)
         return -ENOBUFS; /* before it is copied: who waits for room tries again each turn */
     struct request *q = calloc(1, sizeof *q);
     if (!q)

@@ -170,6 +170,28 @@ static void a_link_that_is_full_says_so_and_recovers(void **state)
     UNTIL(w, a.count, sent + 1);
 }
 
+/* It would wait for ever where there is always a small one. */
+static void small_ones_do_not_keep_out_a_large_one(void **state)
+{
+    struct world *w = *state;
+    size_t len = REDIS_OUTPUT_MAX;
+    char *big = malloc(len + 1);
+    memset(big, 'x', len);
+    big[len] = '\0';
+    UNTIL(w, door.ups, 1);
+    (void)redis_server_signal(w->server, SIGSTOP);
+    int small = DOOR_SEND(&w->door, &w->a, "PING");
+    int large = DOOR_SEND(&w->door, &w->a, "SET", "big", big);
+    int behind = DOOR_SEND(&w->door, &w->a, "PING");
+    (void)redis_server_signal(w->server, SIGCONT);
+    free(big);
+    assert_int_equal(small, 0);
+    assert_int_equal(large, 0);
+    assert_int_equal(behind, -ENOBUFS);
+    UNTIL(w, a.count, 2);
+    assert_int_equal(w->a.nulls, 0);
+}
+
 /* Cuts ---------------------------------------------------------------------------------------- */
 
 static void a_kill_runs_what_is_pending_and_the_link_comes_back(void **state)
@@ -429,6 +451,7 @@ int main(void)
         WITH(a_string_over_the_bound_is_drained_and_the_next_answer_is_whole),
         WITH(a_string_of_16_mib_goes_out_and_comes_back),
         WITH(a_link_that_is_full_says_so_and_recovers),
+        WITH(small_ones_do_not_keep_out_a_large_one),
         WITH(a_kill_runs_what_is_pending_and_the_link_comes_back),
         WITH(a_server_that_starts_again_is_found),
         WITH(a_frozen_server_is_cut_at_the_deadline),
