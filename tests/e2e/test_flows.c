@@ -344,10 +344,10 @@ static bool one_is_done(struct scene *s, unsigned deaths, unsigned doubles)
     return done >= 1 && done <= 1 + deaths && stat_of(s, "q65", "done") == 1;
 }
 
-/* The script that releases it names these two in this order; no other does. */
+/* The script that releases it names these two side by side; no other does. */
 static void a_queue_that_is_laid_to_rest_wakes_for_a_job(void **state)
 {
-    struct flow f = {.match = "EVAL.*{q65}:owners\\s.*{q65}:popped",
+    struct flow f = {.match = "EVAL.*{q65}:owners\\s+\\S+\\s+rpopd:{q65}:popped",
                      .before = nothing_lies_there,
                      .life = rest_and_wake,
                      .is_well = one_is_done};
