@@ -304,6 +304,24 @@ static void so_is_an_overflow_of_its_stack(void **state)
     crashes(*state, "crash overflow", SIGSEGV);
 }
 
+static void so_is_a_jump_out_of_it(void **state)
+{
+    if (SLOWNESS > 1)
+        skip(); /* a sanitizer ends the process itself */
+    crashes(*state, "crash jump", SIGABRT);
+}
+
+static void a_jump_within_it_is_nothing(void **state)
+{
+    struct scene *s = *state;
+    push(s, "queue", "jump");
+    plugin_start(s, "act", "", "", "");
+    scene_await(s, LIMIT_MS, stat_of(s, "queue", "done") == 1);
+    assert_int_equal(daemon_printed(s->daemon, "jumped"), 1);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
+}
+
 /* It ends with this code, and is started again, until a job is dead. */
 static bool dies_of_it(struct scene *s, int code, unsigned *ends)
 {
@@ -392,6 +410,8 @@ int main(void)
         SCENE(a_crash_is_its_jobs),
         SCENE(so_is_one_in_a_thread),
         SCENE(so_is_an_overflow_of_its_stack),
+        SCENE(so_is_a_jump_out_of_it),
+        SCENE(a_jump_within_it_is_nothing),
         SCENE(one_that_exits_is_found_by_a_trial),
         SCENE(the_example_gathers),
         SCENE(the_example_is_cancelled_in_the_middle),

@@ -1,6 +1,9 @@
 /* act.c - the plugin of the tests: does what the payload says and prints what happens to it. */
+#undef _FORTIFY_SOURCE
+#define _FORTIFY_SOURCE 2 /* a jump to where nothing lies any more ends the process */
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +158,32 @@ fault(void)
     *nowhere = 1;
 }
 
+static jmp_buf mark;
+
+static __attribute__((noinline)) int leave_mark(void)
+{
+    volatile char room[256] = {0};
+    return setjmp(mark) + room[1];
+}
+
+static int jump_out(void)
+{
+    (void)leave_mark(); /* it has returned: its frame is gone */
+    longjmp(mark, 1);
+}
+
+/* As a library does that knows no other way out of its depths; it awaited something on the way. */
+static int jump_within(struct rpopd_error *e)
+{
+    jmp_buf here;
+    if (setjmp(here) == 0) {
+        (void)rpopd_sleep(10, e);
+        longjmp(here, 1);
+    }
+    say("jumped");
+    return 0;
+}
+
 static int crash(const char *how)
 {
     volatile char start = 0;
@@ -162,6 +191,8 @@ static int crash(const char *how)
         return overflow(&start);
     if (strcmp(how, "segv") == 0)
         fault();
+    if (strcmp(how, "jump") == 0)
+        return jump_out();
     abort();
 }
 
@@ -202,6 +233,8 @@ static int run(struct rpopd_job *job, void *state, struct rpopd_error *e)
         return rpopd_to_thread(job, crash_in_thread, NULL, NULL, e);
     if (strncmp(payload, "crash ", 6) == 0)
         return crash(payload + 6);
+    if (strcmp(payload, "jump") == 0)
+        return jump_within(e);
     if (strncmp(payload, "exit ", 5) == 0)
         exit(atoi(payload + 5));
     if (strcmp(payload, "retry") == 0)
