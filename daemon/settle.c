@@ -21,7 +21,8 @@
 #include "daemon/settle.h"
 #include "daemon/timer.h"
 
-#define LINGER_MS 2 /* parts of one batch that end close together share a script */
+#define LINGER_MS 2 /* so long the first that end of a large batch wait for others ... */
+#define FEW 8       /* ... which make an eighth of it */
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 1000
 
@@ -253,14 +254,11 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
         read_again(b);
         return 0;
     }
-    if (!b->done)
-        return 0;
-    if (clock_now_ms() - b->done_since_ms < LINGER_MS)
+    if (!b->done || b->out)
+        return 0; /* the answer comes first: meanwhile more of it may end */
+    if (b->ended < b->unsettled / FEW && clock_now_ms() - b->done_since_ms < LINGER_MS)
         return 1;
-    if (settle_send_part(b) < 0)
-        return -1;
-    b->done_since_ms = 0;
-    return b->done ? 1 : 0;
+    return settle_send_part(b);
 }
 
 static void on_counted(struct redis_link *link, const struct redis_reply *r, void *data)

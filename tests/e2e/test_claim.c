@@ -1,4 +1,5 @@
 /* What is claimed, in which order, and never more than there are slots for. */
+#include "tests/e2e/exec.h"
 #include "tests/e2e/proxy.h"
 #include "tests/e2e/scene.h"
 
@@ -66,6 +67,43 @@ static void the_sum_of_two_queues_stays_within_the_slots(void **state)
     scene_await(s, LIMIT_MS, running(s) == 10);
     scene_stop(s, SIGQUIT, 0, LIMIT_MS);
     assert_int_equal(ask_int(s, "LLEN queue") + ask_int(s, "LLEN other"), 60);
+}
+
+/* A job that ends when the file is there, and says so. */
+static const char *until(struct scene *s, const char *file)
+{
+    return exec_text("until [ -e %s/%s ]; do sleep 0.01; done; echo %s", s->folder, file, file);
+}
+
+/* The first that is done of a small batch is settled at once, the others behind its answer. */
+static void what_ends_while_a_settle_is_out_waits_for_its_answer(void **state)
+{
+    struct scene *s = *state;
+    s->proxy = proxy_new(s->folder, redis_server_socket(s->redis));
+    (void)snprintf(s->url, sizeof s->url, "%s", proxy_url(s->proxy));
+    scene_start(s, "concurrency = 8; " SH("kill_grace = 0.1; ", ""));
+    /* A pop has the first; the others are one batch. */
+    assert_int_equal(
+        ask_int(s, "LPUSH queue %s %s %s", until(s, "end"), until(s, "known"), until(s, "end")), 3);
+    (void)exec_make(s, "known", "", 0600);
+    scene_await(s, LIMIT_MS, exec_done(s) == 1); /* Redis knows the script */
+    assert_int_equal(ask_int(s, "LPUSH queue %s %s %s %s %s", until(s, "end"), until(s, "first"),
+                             until(s, "then"), until(s, "then"), until(s, "end")),
+                     5);
+    scene_await(s, LIMIT_MS, claimed(s, "queue") == 7);
+    (void)proxy_arm(s->proxy, "match :acked:");
+    (void)proxy_arm(s->proxy, "hold 1");
+    (void)exec_make(s, "first", "", 0600);
+    scene_await(s, LIMIT_MS, exec_done(s) == 2); /* the daemon does not know it */
+    (void)exec_make(s, "then", "", 0600);
+    scene_await(s, LIMIT_MS, daemon_logged(s->daemon, "line='then'") == 2);
+    scene_hold(s, 200, exec_done(s) == 2);
+    (void)proxy_arm(s->proxy, "none");
+    scene_await(s, LIMIT_MS, exec_done(s) == 4);
+    (void)exec_make(s, "end", "", 0600);
+    scene_await(s, LIMIT_MS, exec_done(s) == 8);
+    scene_stop(s, SIGTERM, 0, LIMIT_MS);
+    assert_string_equal(left_over(s), "");
 }
 
 /* One of three jobs is done, which the daemon is not told; the next is claimed behind it. */
@@ -276,6 +314,7 @@ int main(void)
         SCENE(no_more_is_claimed_than_the_queues_own_concurrency),
         SCENE(the_limits_hold_at_every_moment_of_a_drain),
         SCENE(the_sum_of_two_queues_stays_within_the_slots),
+        SCENE(what_ends_while_a_settle_is_out_waits_for_its_answer),
         SCENE(the_next_is_claimed_behind_what_settles),
         SCENE(it_ends_while_that_is_out),
         SCENE(the_oldest_is_taken_first),
