@@ -61,6 +61,7 @@ struct batch {
     bool records;          /* its elements are records: claimed from the retries */
     bool once;             /* delivered at most once: nothing of it is in Redis (once.c) */
     bool dirty;            /* in one of the queue's lists of what is to be settled */
+    bool parting;          /* bits of it are on the way: the next go behind their answer */
     bool refused;          /* Redis refused its last settle */
     bool was_refused;      /* some settle of it */
     bool gone;             /* its list is no longer there, or no longer mine */

@@ -254,7 +254,7 @@ static int RUNS_ON(on_master) flush_batch(struct batch *b)
         read_again(b);
         return 0;
     }
-    if (!b->done || b->out)
+    if (!b->done || b->parting)
         return 0; /* the answer comes first: meanwhile more of it may end */
     if (b->ended < b->unsettled / FEW && clock_now_ms() - b->done_since_ms < LINGER_MS)
         return 1;

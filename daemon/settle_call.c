@@ -119,6 +119,7 @@ int settle_send_part(struct batch *b)
     call->jobs = b->done;
     b->done = *end;
     *end = NULL;
+    b->parting = true;
     lend_slots(call);
     return 0;
 }
@@ -427,6 +428,8 @@ static void on_settled(struct redis_link *link, const struct redis_reply *r, voi
     struct settle_call *call = data;
     struct batch *b = call->batch;
     b->out--;
+    if (call->kind == SETTLE_PART)
+        b->parting = false;
     take_slots_back(call);
     if (!r || r->type != REDIS_INTEGER) {
         unconfirmed(call, r);
